@@ -11,5 +11,8 @@ export const shared = {
     include: ['test/**/*.test.ts'],
     execArgv: ['--conditions=@sdft/source'],
     testTimeout: 60_000,
+    // tools/test.mjs sums these over the projects.
+    reporters: ['default', 'json'],
+    outputFile: { json: '.cache/tests.json' },
   },
 } satisfies ViteUserConfig;
