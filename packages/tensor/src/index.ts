@@ -1,2 +1,11 @@
-export { UserError, internal, unreachable } from './errors.ts';
+export type { Backend, CompileOptions, Executable, HostArray, MemoryPlan } from './backend.ts';
+export { gelu, geglu, quickGelu, silu } from './composites/activations.ts';
+export { attention, softmax } from './composites/attention.ts';
+export { type Composite, composite, type GradientCall } from './composites/define.ts';
+export { groupNorm, layerNorm } from './composites/norms.ts';
+export { internal, unreachable, UserError } from './errors.ts';
+export { grad } from './grad/grad.ts';
+export type { ConvAttributes, DType, Graph, Shape, TensorType } from './graph/types.ts';
+export { apply, type TensorLike, Tensor } from './trace/tensor.ts';
+export { concat, full, stack, trace, type Traced, type Tracer } from './trace/trace.ts';
 export type { StorageType, Weight } from './weight.ts';

@@ -1,5 +1,15 @@
 /** Element types in which weights are stored. The engine computes in f32; the others are widened on the way in. */
-export type StorageType = 'f32' | 'f16' | 'bf16' | 'f64' | 'i64' | 'i32' | 'i16' | 'i8' | 'u8' | 'bool';
+export type StorageType =
+  | 'f32'
+  | 'f16'
+  | 'bf16'
+  | 'f64'
+  | 'i64'
+  | 'i32'
+  | 'i16'
+  | 'i8'
+  | 'u8'
+  | 'bool';
 
 /**
  * A named array of numbers that somebody else holds: most often a tensor inside a checkpoint file, not read yet.
