@@ -22,7 +22,15 @@ export default defineConfig(
   tseslint.configs.recommended,
   {
     files: ['**/*.mjs'],
-    languageOptions: { globals: { process: 'readonly', console: 'readonly', URL: 'readonly', setTimeout: 'readonly', Buffer: 'readonly' } },
+    languageOptions: {
+      globals: {
+        process: 'readonly',
+        console: 'readonly',
+        URL: 'readonly',
+        setTimeout: 'readonly',
+        Buffer: 'readonly',
+      },
+    },
   },
   {
     files: ['packages/*/{src,test}/**/*.ts'],
@@ -51,7 +59,17 @@ export default defineConfig(
     files: ['packages/*/src/**/*.ts'],
     ignores: ['packages/*/src/node/**', 'packages/cli/src/**'],
     rules: {
-      'no-restricted-imports': ['error', { patterns: [{ group: ['node:*', 'sharp', 'onnxruntime-node'], message: 'Node modules are for */src/node/ only.' }] }],
+      'no-restricted-imports': [
+        'error',
+        {
+          patterns: [
+            {
+              group: ['node:*', 'sharp', 'onnxruntime-node'],
+              message: 'Node modules are for */src/node/ only.',
+            },
+          ],
+        },
+      ],
     },
   },
 );

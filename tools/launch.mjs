@@ -40,7 +40,9 @@ const stampFile = (root) => join(root, 'node_modules', '.sdft-lock');
 
 /** @param {string} root */
 const lockHash = (root) =>
-  createHash('sha256').update(readFileSync(join(root, 'package-lock.json'))).digest('hex');
+  createHash('sha256')
+    .update(readFileSync(join(root, 'package-lock.json')))
+    .digest('hex');
 
 /**
  * Installs exactly what `package-lock.json` names.
@@ -64,7 +66,8 @@ export function install(root, env = process.env) {
       `npm could not be started (${result.error.message}). It comes with Node: https://nodejs.org/en/download`,
     );
   }
-  if (result.signal) throw new LaunchError(`npm ci was ended by ${result.signal}; nothing was run.`);
+  if (result.signal)
+    throw new LaunchError(`npm ci was ended by ${result.signal}; nothing was run.`);
   if (result.status !== 0) {
     throw new LaunchError(
       `npm ci failed with exit status ${result.status}; what npm says is above.\n` +
@@ -109,7 +112,9 @@ async function main([job, ...args]) {
   }
   const file = JOBS.get(job ?? '');
   if (file === undefined) {
-    throw new LaunchError(`Usage: node tools/launch.mjs ${[...JOBS.keys()].join('|')} [argument...]`);
+    throw new LaunchError(
+      `Usage: node tools/launch.mjs ${[...JOBS.keys()].join('|')} [argument...]`,
+    );
   }
   if (!installed(root)) {
     console.error('Installing the dependencies (npm ci) ...');

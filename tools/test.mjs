@@ -39,7 +39,9 @@ async function main(args) {
   const { names, rest } = selection(args);
   const unknown = names.find((name) => !all.has(name));
   if (unknown !== undefined) {
-    console.error(`There is no project ${JSON.stringify(unknown)}; there are ${[...all.keys()].join(', ')}.`);
+    console.error(
+      `There is no project ${JSON.stringify(unknown)}; there are ${[...all.keys()].join(', ')}.`,
+    );
     return 2;
   }
   const chosen = [...all].filter(([name]) => names.length === 0 || names.includes(name));
@@ -81,4 +83,5 @@ async function main(args) {
   return ran === 0 || total.failed > 0 || lacking.length > 0 ? 1 : 0;
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) process.exitCode = await main(process.argv.slice(2));
+if (process.argv[1] === fileURLToPath(import.meta.url))
+  process.exitCode = await main(process.argv.slice(2));

@@ -29,9 +29,9 @@ describe('what vitest reported, summed', () => {
   });
 
   test('the closing line', () => {
-    expect(line(add({ passed: 120, failed: 0, skipped: 0 }, { passed: 3, failed: 0, skipped: 0 }))).toBe(
-      '123 passed, 0 failed',
-    );
+    expect(
+      line(add({ passed: 120, failed: 0, skipped: 0 }, { passed: 3, failed: 0, skipped: 0 })),
+    ).toBe('123 passed, 0 failed');
     expect(line({ passed: 1, failed: 2, skipped: 3 })).toBe('1 passed, 2 failed, 3 skipped');
   });
 });

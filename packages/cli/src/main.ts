@@ -26,6 +26,8 @@ export async function main(args: readonly string[]): Promise<number> {
     process.stdout.write(HELP);
     return 0;
   }
-  process.stderr.write(`sdft: unknown command or option ${first}; sdft --help lists what there is\n`);
+  process.stderr.write(
+    `sdft: unknown command or option ${first}; sdft --help lists what there is\n`,
+  );
   return 2;
 }

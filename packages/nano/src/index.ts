@@ -10,18 +10,21 @@ export interface Attribution {
 }
 
 /** Folder of the base model in diffusers layout: 64 x 64 pixels, latents [8, 8, 8], epsilon prediction, float16. */
-export const model = new URL('../model/', import.meta.url);
+export const model: URL = new URL('../model/', import.meta.url);
 
 /**
  * Folders of pictures by an artist whose work the model never saw: 64 x 64 pixels, black outlines, flat colours. Beside each
  * `NAME.png` a `NAME.txt` holds its tags; the first says what is drawn.
  */
-export const outline = {
+export const outline: {
   /** 25 pictures to train on */
-  train: new URL('../outline/train/', import.meta.url),
+  readonly train: URL;
   /** 10 pictures that were kept back */
+  readonly validation: URL;
+} = {
+  train: new URL('../outline/train/', import.meta.url),
   validation: new URL('../outline/validation/', import.meta.url),
-} as const;
+};
 
 /** Whose artwork is in the model and in the pictures. Name them where you show what the model draws. */
 export const attributions: readonly Attribution[] = [
@@ -40,7 +43,7 @@ export const attributions: readonly Attribution[] = [
     use: 'learned from',
   },
   {
-    work: 'Noto Emoji, today’s and the first version',
+    work: 'Noto Emoji, both versions',
     author: 'Google LLC',
     licence: 'Apache-2.0',
     source: 'https://github.com/googlefonts/noto-emoji',
