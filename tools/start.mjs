@@ -1,0 +1,99 @@
+// The main job: by Textual Inversion a base model learns the hand of an artist that it never saw; the same prompts before and after.
+// npm start   about two minutes on two cores; writes to out/
+import { mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { join, relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { outline } from '@sdft/nano';
+import { run } from '../packages/cli/bin/child.mjs';
+import { contactSheet } from './contact-sheet.mjs';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const out = join(root, 'out');
+
+const TOKEN = '<outline>';
+const VECTORS = 4;
+const STEPS = 600;
+const SEED = 42;
+const PICTURES = 3;
+/** Among what the artist drew for the model (first three), and not. */
+const SUBJECTS = ['boy', 'police officer', 'old man', 'vampire', 'astronaut', 'woman singer'];
+
+/** A command that did not end with status 0. */
+class Failed extends Error {
+  /** @param {string} what @param {number} status */
+  constructor(what, status) {
+    super(`${what} ended with exit status ${status}`);
+    this.status = status;
+  }
+}
+
+/** @param {string} title @param {readonly string[]} args of sdft */
+async function sdft(title, args) {
+  console.log(`\n${title}`);
+  const program = join(root, 'packages/cli/bin/sdft.mjs');
+  const status = await run(process.execPath, ['--conditions=@sdft/source', program, ...args]);
+  if (status !== 0) throw new Failed(`sdft ${args[0]}`, status);
+}
+
+/** @param {string} file the embedding to write @param {number} steps 0 writes it as it starts */
+const trainArguments = (file, steps) => [
+  ...['train', 'textual-inversion', '--base', 'nano', '--images', fileURLToPath(outline.train)],
+  ...['--token', TOKEN, '--init', 'flat', '--vectors', `${VECTORS}`, '--resolution', '64'],
+  ...['--lr', '5e-3', '--batch', '8', '--steps', `${steps}`, '--seed', `${SEED}`, '--out', file],
+];
+
+/**
+ * Draws every subject with an embedding.
+ * @param {string} title
+ * @param {string} embedding
+ * @param {string} folder
+ * @returns {Promise<string[][]>} paths of the pictures, a list for each subject
+ */
+async function draw(title, embedding, folder) {
+  const prompts = SUBJECTS.flatMap((subject) => ['--prompt', `a ${TOKEN} drawing of ${subject}`]);
+  await sdft(title, [
+    ...['generate', '--base', 'nano', '--embedding', embedding, ...prompts, '-n', `${PICTURES}`],
+    ...['--seed', `${SEED}`, '--steps', '25', '--cfg', '4', '--size', '64x64', '--out', folder],
+  ]);
+  const files = readdirSync(folder).filter((file) => file.endsWith('.png'));
+  if (files.length !== SUBJECTS.length * PICTURES) {
+    throw new Error(`internal: ${files.length} pictures in ${folder} for ${SUBJECTS.length} prompts`);
+  }
+  const paths = files.sort().map((file) => join(folder, file));
+  return SUBJECTS.map((_, i) => paths.slice(i * PICTURES, (i + 1) * PICTURES));
+}
+
+async function main() {
+  const began = performance.now();
+  rmSync(out, { recursive: true, force: true });
+  mkdirSync(out);
+  const start = join(out, 'start.safetensors');
+  const learned = join(out, 'outline.safetensors');
+  const a1111 = join(out, 'outline.pt');
+  const sheet = join(out, 'before-after.png');
+
+  await sdft('The embedding as it starts: the word "flat"', trainArguments(start, 0));
+  const before = await draw('Before: what it draws', start, join(out, 'before'));
+  await sdft(`Training: ${STEPS} steps on 25 pictures`, trainArguments(learned, STEPS));
+  await sdft("The same in A1111's format", ['convert', learned, a1111, '--format', 'a1111']);
+  const after = await draw('After: the same prompts and seeds', learned, join(out, 'after'));
+  await contactSheet(
+    before.map((pictures, i) => ({ before: pictures, after: after[i] ?? [] })),
+    sheet,
+  );
+
+  const here = (/** @type {string} */ path) => relative(process.cwd(), path);
+  console.log(`
+Done in ${((performance.now() - began) / 1000).toFixed(0)} s.
+  ${here(learned)}   the embedding, for diffusers
+  ${here(a1111)}            the same, for A1111
+  ${here(sheet)}      before | after; rows: ${SUBJECTS.join(', ')}`);
+}
+
+try {
+  await main();
+} catch (error) {
+  if (!(error instanceof Failed)) throw error;
+  console.error(`npm start: ${error.message}`);
+  process.exitCode = error.status;
+}
