@@ -21,7 +21,10 @@ export async function contactSheet(rows, out, cell = 128) {
   const half = columns * step;
   /** @param {string} path @param {number} left @param {number} top */
   const place = async (path, left, top) => ({
-    input: await sharp(path).resize(cell, cell, { fit: 'contain', background: 'white' }).png().toBuffer(),
+    input: await sharp(path)
+      .resize(cell, cell, { fit: 'contain', background: 'white' })
+      .png()
+      .toBuffer(),
     left,
     top,
   });
@@ -30,8 +33,12 @@ export async function contactSheet(rows, out, cell = 128) {
     ...after.map((path, i) => place(path, GAP + half + DIVIDER + i * step, GAP + row * step)),
   ]);
   const height = rows.length * step + GAP;
-  const line = { create: { width: 2, height, channels: /** @type {const} */ (3), background: '#333333' } };
-  await sharp({ create: { width: 2 * half + DIVIDER + GAP, height, channels: 3, background: 'white' } })
+  const line = {
+    create: { width: 2, height, channels: /** @type {const} */ (3), background: '#333333' },
+  };
+  await sharp({
+    create: { width: 2 * half + DIVIDER + GAP, height, channels: 3, background: 'white' },
+  })
     .composite([
       ...(await Promise.all(tiles)),
       { input: await sharp(line).png().toBuffer(), left: half + DIVIDER / 2, top: 0 },

@@ -57,7 +57,9 @@ async function draw(title, embedding, folder) {
   ]);
   const files = readdirSync(folder).filter((file) => file.endsWith('.png'));
   if (files.length !== SUBJECTS.length * PICTURES) {
-    throw new Error(`internal: ${files.length} pictures in ${folder} for ${SUBJECTS.length} prompts`);
+    throw new Error(
+      `internal: ${files.length} pictures in ${folder} for ${SUBJECTS.length} prompts`,
+    );
   }
   const paths = files.sort().map((file) => join(folder, file));
   return SUBJECTS.map((_, i) => paths.slice(i * PICTURES, (i + 1) * PICTURES));

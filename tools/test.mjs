@@ -20,9 +20,11 @@ export function selection(args) {
   /** @type {string[]} */
   const rest = [];
   for (let i = 0; i < args.length; i++) {
-    const [, value] = /^--projects?(?:=(.*))?$/.exec(args[i] ?? '') ?? [null];
-    if (value === null) rest.push(args[i] ?? '');
-    else names.push(...(value ?? args[++i] ?? '').split(','));
+    const arg = args[i] ?? '';
+    const [flag, value] = arg.split('=', 2);
+    if (flag === '--project' || flag === '--projects')
+      names.push(...(value ?? args[++i] ?? '').split(','));
+    else rest.push(arg);
   }
   return { names: names.map((name) => name.replace(/^@sdft\//, '')), rest };
 }

@@ -17,9 +17,9 @@ async function picture(name: string, background: string): Promise<string> {
 }
 
 test('before stands on the left, after on the right, a prompt a row', async () => {
-  const [red, green, blue, black] = await Promise.all(
+  const [red, green, blue, black] = (await Promise.all(
     ['red', 'lime', 'blue', 'black'].map((colour) => picture(colour, colour)),
-  ) as [string, string, string, string];
+  )) as [string, string, string, string];
   const out = join(folder, 'sheet.png');
   await contactSheet(
     [
