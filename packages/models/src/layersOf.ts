@@ -1,0 +1,28 @@
+/** @file What a network consists of, found by tracing it. */
+import { type Shape, trace } from '@sdft/tensor';
+import { type Layer, Scope } from './scope.ts';
+
+/** Every layer that `body` runs below the path `root`, each once, in order. `body` traces the network on inputs of any size. */
+export function layersOf(root: string, body: (scope: Scope) => void): readonly Layer[] {
+  const layers = new Map<string, Layer>();
+  trace((tracer) => {
+    body(
+      new Scope(tracer, root, {
+        wrap: (layer, apply) => {
+          layers.set(layer.path, layer);
+          return apply;
+        },
+      }),
+    );
+    return { outputs: {} };
+  });
+  return [...layers.values()];
+}
+
+/** Shapes of the layers' parameters by their full names, as checkpoints hold them. */
+export const parametersOf = (layers: readonly Layer[]): ReadonlyMap<string, Shape> =>
+  new Map(
+    layers.flatMap(({ path, parameters }) =>
+      Object.entries(parameters).map(([name, shape]) => [`${path}.${name}`, shape] as const),
+    ),
+  );

@@ -1,0 +1,116 @@
+/** @file The denoising network of SD1 and SD2 (Rombach et al. 2022; diffusers `unet_2d_condition.py`, `unet_2d_blocks.py`). */
+import { concat, silu, type Tensor, UserError } from '@sdft/tensor';
+import type { UNetConfig } from '../config.ts';
+import { conv2d } from '../layers/conv2d.ts';
+import { groupNorm } from '../layers/norms.ts';
+import { downsample, upsample } from '../layers/resample.ts';
+import { resnetBlock } from '../layers/resnetBlock.ts';
+import type { Scope } from '../scope.ts';
+import { regionFor } from './region.ts';
+import { timeEmbedding } from './timeEmbedding.ts';
+import { transformer } from './transformer.ts';
+
+export interface UNetInputs {
+  /** [B, inChannels, h, w] f32: noisy latents of any size. */
+  readonly sample: Tensor;
+  /** [B], i32 or f32. */
+  readonly timestep: Tensor;
+  /** [B, L, crossAttentionDim] f32: the text states. */
+  readonly encoderHiddenStates: Tensor;
+}
+
+/**
+ * What the network says about the noise: [B, outChannels, h, w]. Weights are named as in the checkpoint, below the scope's path (`unet`).
+ *
+ * @param options `recompute`: gradients compute each ResNet and transformer block again instead of keeping what is inside
+ * @throws UserError where an input does not fit the configuration
+ */
+export function unet(
+  scope: Scope,
+  config: UNetConfig,
+  { sample, timestep, encoderHiddenStates }: UNetInputs,
+  { recompute = false }: { recompute?: boolean } = {},
+): Tensor {
+  checkInputs(config, sample, timestep, encoderHiddenStates);
+  const channels = config.blockOutChannels;
+  const last = channels.length - 1;
+  const region = regionFor(scope.tracer, recompute);
+  const time = silu(timeEmbedding(scope.at('time_embedding'), timestep, channels[0]!, config));
+  /** `level` counts from the finest resolution. */
+  const resnet = (at: Scope, level: number, input: () => Tensor): Tensor =>
+    region(() =>
+      resnetBlock(at, input(), {
+        out: channels[level]!,
+        groups: config.normNumGroups,
+        eps: config.normEps,
+        time,
+      }),
+    );
+  const attend = (at: Scope, level: number, x: Tensor): Tensor =>
+    transformer(at, x, {
+      context: encoderHiddenStates,
+      heads: config.numAttentionHeads[level]!,
+      depth: config.transformerLayersPerBlock[level]!,
+      groups: config.normNumGroups,
+      linearProjection: config.useLinearProjection,
+      region,
+    });
+
+  let x = conv2d(scope.at('conv_in'), sample, channels[0]!, { kernel: 3, padding: 1 });
+  const skips = [x];
+  config.downBlockTypes.forEach((type, level) => {
+    const block = scope.at(`down_blocks.${level}`);
+    for (let j = 0; j < config.layersPerBlock[level]!; j++) {
+      const input = x;
+      x = resnet(block.at(`resnets.${j}`), level, () => input);
+      if (type === 'CrossAttnDownBlock2D') x = attend(block.at(`attentions.${j}`), level, x);
+      skips.push(x);
+    }
+    if (level < last) {
+      x = downsample(block.at('downsamplers.0'), x, [1, 1, 1, 1]);
+      skips.push(x);
+    }
+  });
+
+  const middle = scope.at('mid_block');
+  const deepest = x;
+  x = resnet(middle.at('resnets.0'), last, () => deepest);
+  const attended = attend(middle.at('attentions.0'), last, x);
+  x = resnet(middle.at('resnets.1'), last, () => attended);
+
+  config.upBlockTypes.forEach((type, i) => {
+    const level = last - i;
+    const block = scope.at(`up_blocks.${i}`);
+    for (let j = 0; j <= config.layersPerBlock[level]!; j++) {
+      const [input, skip] = [x, skips.pop()!];
+      // Joined inside the region: the gradient keeps the two parts anyway.
+      x = resnet(block.at(`resnets.${j}`), level, () => concat([input, skip], 1));
+      if (type === 'CrossAttnUpBlock2D') x = attend(block.at(`attentions.${j}`), level, x);
+    }
+    if (level > 0) {
+      const [, , height, width] = skips.at(-1)!.shape as [number, number, number, number];
+      x = upsample(block.at('upsamplers.0'), x, [height, width]);
+    }
+  });
+
+  const normed = groupNorm(scope.at('conv_norm_out'), x, {
+    groups: config.normNumGroups,
+    eps: config.normEps,
+  });
+  return conv2d(scope.at('conv_out'), silu(normed), config.outChannels, { kernel: 3, padding: 1 });
+}
+
+function checkInputs(config: UNetConfig, sample: Tensor, timestep: Tensor, context: Tensor): void {
+  const [batch] = sample.shape;
+  const problem =
+    sample.rank !== 4 || sample.shape[1] !== config.inChannels
+      ? `sample must be [B, ${config.inChannels}, h, w], got [${sample.shape}]`
+      : timestep.rank !== 1 || timestep.shape[0] !== batch
+        ? `timestep must be [${batch}], one for each sample, got [${timestep.shape}]`
+        : context.rank !== 3 ||
+            context.shape[0] !== batch ||
+            context.shape[2] !== config.crossAttentionDim
+          ? `encoderHiddenStates must be [${batch}, L, ${config.crossAttentionDim}], got [${context.shape}]: does the text encoder belong to this U-Net?`
+          : undefined;
+  if (problem) throw new UserError(`unet: ${problem}`);
+}
