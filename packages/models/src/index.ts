@@ -1,6 +1,24 @@
-export type { ClipTextConfig, DownBlockType, ScheduleConfig, UNetConfig, UpBlockType, VaeConfig } from './config.ts';
+export type {
+  ClipTextConfig,
+  DownBlockType,
+  ScheduleConfig,
+  UNetConfig,
+  UpBlockType,
+  VaeConfig,
+} from './config.ts';
 export { stableDiffusionSchedule } from './config.ts';
 export { layersOf, parametersOf } from './layersOf.ts';
 export { type Apply, type Layer, type Patches, Scope } from './scope.ts';
 export { unetLayers } from './unet/layers.ts';
 export { unet, type UNetInputs } from './unet/unet.ts';
+export {
+  clipContext,
+  type ClipContextOptions,
+  clipText,
+  type ClipTextOptions,
+  type ClipTextOutput,
+  encodePromptChunks,
+} from './clip/clipText.ts';
+export { clipTextLayers } from './clip/layers.ts';
+export { vaeLayers } from './vae/layers.ts';
+export { type Posterior, vaeDecode, vaeEncode } from './vae/vae.ts';

@@ -4,7 +4,7 @@ import { conv2d } from '../layers/conv2d.ts';
 import { linear } from '../layers/linear.ts';
 import { groupNorm, layerNorm } from '../layers/norms.ts';
 import type { Scope } from '../scope.ts';
-import type { Region } from './region.ts';
+import type { Region } from '../layers/region.ts';
 
 export interface TransformerOptions {
   /** [B, L, C]: what the second attention of each block looks at. */

@@ -6,7 +6,7 @@ import { groupNorm } from '../layers/norms.ts';
 import { downsample, upsample } from '../layers/resample.ts';
 import { resnetBlock } from '../layers/resnetBlock.ts';
 import type { Scope } from '../scope.ts';
-import { regionFor } from './region.ts';
+import { regionFor } from '../layers/region.ts';
 import { timeEmbedding } from './timeEmbedding.ts';
 import { transformer } from './transformer.ts';
 
