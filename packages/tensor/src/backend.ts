@@ -4,7 +4,8 @@ import type { Graph } from './graph/types.ts';
 import type { Weight } from './weight.ts';
 
 /** Arrays on the host: f32 as Float32Array, i32 as Int32Array, bool as Uint8Array. */
-export type HostArray = NdArray<Float32Array> | NdArray<Int32Array> | NdArray<Uint8Array>;
+export type HostData = Float32Array | Int32Array | Uint8Array;
+export type HostArray = NdArray<HostData>;
 
 export interface CompileOptions {
   /** Finds the array of each `weight` node. */

@@ -41,14 +41,14 @@ function probabilities(q: Tensor, k: Tensor, { heads, scale, causal }: Attention
   return softmax(scores.add(literal(q.builder, mask, [length, length])));
 }
 
-/** (q, k, v, dout) -> (dq, dk, dv), with the probabilities computed again instead of kept. */
+/** (q, k, v, out, dout) -> (dq, dk, dv), with the probabilities computed again instead of kept (Dao et al. 2022, algorithm 4, without its tiles). */
 const attentionGrad = composite<AttentionOptions>('attentionGrad', {
-  define: ([q, k, v, dout], options) => {
+  define: ([q, k, v, out, dout], options) => {
     const { heads, scale } = options;
     const p = probabilities(q!, k!, options);
     const d = split(dout!, heads);
-    const dp = d.matmul(split(v!, heads), { transposeB: true });
-    const ds = softmaxGrad([dp, p], { axis: 3 })[0]!.mul(scale);
+    const delta = d.mul(split(out!, heads)).sum(-1, { keepDims: true });
+    const ds = p.mul(d.matmul(split(v!, heads), { transposeB: true }).sub(delta)).mul(scale);
     return [
       join(ds.matmul(split(k!, heads))),
       join(ds.matmul(split(q!, heads), { transposeA: true })),
@@ -60,8 +60,8 @@ const attentionComposite = composite<AttentionOptions>('attention', {
   define: ([q, k, v], options) => [
     join(probabilities(q!, k!, options).matmul(split(v!, options.heads))),
   ],
-  gradient: ({ inputs: [q, k, v], cotangent, wanted, options }) => {
-    const [dq, dk, dv] = attentionGrad([q!, k!, v!, cotangent], options);
+  gradient: ({ inputs: [q, k, v], outputs: [out], cotangent, wanted, options }) => {
+    const [dq, dk, dv] = attentionGrad([q!, k!, v!, out!, cotangent], options);
     return [wanted[0] ? dq : undefined, wanted[1] ? dk : undefined, wanted[2] ? dv : undefined];
   },
 });

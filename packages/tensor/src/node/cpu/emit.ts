@@ -1,0 +1,87 @@
+/** @file Collects the nodes and constants of an ONNX model while a graph is lowered. */
+import type { AttributeValue, ElementType, OnnxInitializer, OnnxNode } from './onnx.ts';
+
+export type Name = string;
+interface NodeOptions {
+  readonly domain?: 'com.microsoft';
+  readonly attributes?: Readonly<Record<string, AttributeValue>>;
+}
+
+export class Emitter {
+  readonly nodes: OnnxNode[] = [];
+  readonly initializers: OnnxInitializer[] = [];
+  readonly #constants = new Map<string, Name>();
+  /** Prefix of the names of the nodes being emitted: the layer, for profiles. */
+  label = '';
+
+  /** Adds a node with one result. */
+  node(opType: string, inputs: readonly Name[], options: NodeOptions = {}): Name {
+    return this.nodeWith(1, opType, inputs, options)[0]!;
+  }
+
+  /** Adds a node with `count` results. */
+  nodeWith(
+    count: number,
+    opType: string,
+    inputs: readonly Name[],
+    { domain, attributes = {} }: NodeOptions = {},
+  ): Name[] {
+    const name = `${this.label}/${opType}_${this.nodes.length}`;
+    const outputs = Array.from({ length: count }, (_, i) =>
+      i === 0 ? `v${this.nodes.length}` : `v${this.nodes.length}_${i}`,
+    );
+    this.nodes.push({ opType, domain: domain ?? '', name, inputs, outputs, attributes });
+    return outputs;
+  }
+
+  /** A constant, once for all who ask for the same. */
+  constant(type: ElementType, shape: readonly number[], bytes: Uint8Array): Name {
+    const key = `${type}|${shape.join()}|${bytes.length > 4096 ? `#${this.initializers.length}` : Buffer.from(bytes).toString('latin1')}`;
+    const known = this.#constants.get(key);
+    if (known !== undefined) return known;
+    const name = `c${this.initializers.length}`;
+    this.initializers.push({ name, type, shape, bytes });
+    this.#constants.set(key, name);
+    return name;
+  }
+
+  f32(
+    values: readonly number[] | number,
+    shape: readonly number[] = typeof values === 'number' ? [] : [values.length],
+  ): Name {
+    return this.constant(
+      'f32',
+      shape,
+      new Uint8Array(new Float32Array(typeof values === 'number' ? [values] : values).buffer),
+    );
+  }
+
+  i64(values: readonly number[]): Name {
+    return this.constant(
+      'i64',
+      [values.length],
+      new Uint8Array(new BigInt64Array(values.map(BigInt)).buffer),
+    );
+  }
+
+  reshape(x: Name, shape: readonly number[]): Name {
+    return this.node('Reshape', [x, this.i64(shape)]);
+  }
+
+  transpose(x: Name, perm: readonly number[]): Name {
+    return this.node('Transpose', [x], { attributes: { perm } });
+  }
+
+  slice(x: Name, axes: readonly number[], start: readonly number[], end: readonly number[]): Name {
+    return this.node('Slice', [x, this.i64(start), this.i64(end), this.i64(axes)]);
+  }
+
+  /** A product of the last two axes, each operand transposed if said so, times `alpha`. */
+  matmul(a: Name, b: Name, { transA = false, transB = false, alpha = 1 } = {}): Name {
+    if (!transA && !transB && alpha === 1) return this.node('MatMul', [a, b]);
+    return this.node('FusedMatMul', [a, b], {
+      domain: 'com.microsoft',
+      attributes: { transA: Number(transA), transB: Number(transB), alpha: { float: alpha } },
+    });
+  }
+}

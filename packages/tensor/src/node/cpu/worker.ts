@@ -1,0 +1,89 @@
+/** @file The thread in which ONNX Runtime computes: it blocks its thread for a whole step, so it has one of its own. */
+import { parentPort } from 'node:worker_threads';
+import type * as Ort from 'onnxruntime-node';
+
+export type OrtType = 'float32' | 'int32' | 'bool';
+export interface SharedTensor {
+  readonly name: string;
+  readonly type: OrtType;
+  readonly dims: readonly number[];
+  readonly buffer: SharedArrayBuffer;
+}
+export interface SessionOptions {
+  readonly prepacking: boolean;
+  readonly memoryPattern: boolean;
+  readonly arena: boolean;
+  readonly threads?: number;
+  readonly profile?: string;
+}
+export type Request =
+  | {
+      readonly kind: 'create';
+      readonly call: number;
+      readonly session: number;
+      readonly model: string;
+      readonly options: SessionOptions;
+    }
+  | {
+      readonly kind: 'run';
+      readonly call: number;
+      readonly session: number;
+      readonly feeds: readonly SharedTensor[];
+      readonly fetches: readonly SharedTensor[];
+    }
+  | { readonly kind: 'release'; readonly call: number; readonly session: number };
+export type Reply = { readonly call: number; readonly error?: string };
+
+const sessions = new Map<number, Ort.InferenceSession>();
+let ort: typeof Ort | undefined;
+
+async function create(
+  session: number,
+  model: string,
+  { prepacking, memoryPattern, arena, threads, profile }: SessionOptions,
+): Promise<void> {
+  ort ??= await import('onnxruntime-node');
+  const created = await ort.InferenceSession.create(model, {
+    // The graph arrives optimized; what ONNX Runtime would fold or merge is memory (docs/decisions/0001-one-onnx-graph.md).
+    graphOptimizationLevel: 'disabled',
+    enableMemPattern: memoryPattern,
+    enableCpuMemArena: arena,
+    ...(threads === undefined ? {} : { intraOpNumThreads: threads }),
+    ...(profile === undefined ? {} : { enableProfiling: true, profileFilePrefix: profile }),
+    logSeverityLevel: 3,
+    extra: { session: { disable_prepacking: prepacking ? '0' : '1' } },
+  });
+  sessions.set(session, created);
+}
+
+const view = (runtime: typeof Ort, { type, dims, buffer }: SharedTensor): Ort.Tensor => {
+  if (type === 'float32') return new runtime.Tensor('float32', new Float32Array(buffer), dims);
+  if (type === 'int32') return new runtime.Tensor('int32', new Int32Array(buffer), dims);
+  return new runtime.Tensor('bool', new Uint8Array(buffer), dims);
+};
+
+async function handle(request: Request): Promise<void> {
+  if (request.kind === 'create') return create(request.session, request.model, request.options);
+  const session = sessions.get(request.session);
+  if (!session || !ort) throw new Error(`internal: no session ${request.session}`);
+  if (request.kind === 'release') {
+    sessions.delete(request.session);
+    session.endProfiling();
+    return session.release();
+  }
+  const runtime = ort;
+  const tensors = (list: readonly SharedTensor[]) =>
+    Object.fromEntries(list.map((t) => [t.name, view(runtime, t)]));
+  await session.run(tensors(request.feeds), tensors(request.fetches));
+}
+
+parentPort!.on('message', (request: Request) => {
+  handle(request).then(
+    () => parentPort!.postMessage({ call: request.call } satisfies Reply),
+    (error: unknown) =>
+      parentPort!.postMessage({
+        call: request.call,
+        error: error instanceof Error ? error.message : String(error),
+      } satisfies Reply),
+  );
+});
