@@ -25,6 +25,10 @@ export class GraphBuilder implements NodeSink {
     return this.#nodes.length;
   }
 
+  get path(): string {
+    return this.#path;
+  }
+
   node(id: NodeId): AnyNode {
     const node = this.#nodes[id];
     if (!node) throw internal(`no node ${id} in a graph of ${this.#nodes.length}`);
@@ -32,7 +36,9 @@ export class GraphBuilder implements NodeSink {
   }
 
   add<P extends Primitive>(op: P, inputs: readonly NodeId[], attrs: Attributes[P]): NodeId {
-    const key = `${op}|${this.#region}|${inputs.join()}|${this.#describe(attrs)}`;
+    // What computes nothing belongs to no region: a weight read in two regions is one weight.
+    const region = op === 'input' || op === 'weight' || op === 'constant' ? 0 : this.#region;
+    const key = `${op}|${region}|${inputs.join()}|${this.#describe(attrs)}`;
     const known = this.#known.get(key);
     if (known !== undefined) return known;
     const type =
@@ -51,14 +57,13 @@ export class GraphBuilder implements NodeSink {
       shape: type.shape,
       dtype: type.dtype,
       path: this.#path,
-      region: this.#region,
+      region,
     } satisfies Node<P>;
     this.#nodes.push(node as unknown as AnyNode);
     this.#known.set(key, this.#nodes.length - 1);
     return this.#nodes.length - 1;
   }
 
-  /** Runs `body` with the path of the layer that it traces. */
   at<T>(path: string, body: () => T): T {
     const outer = this.#path;
     this.#path = path;
@@ -77,6 +82,18 @@ export class GraphBuilder implements NodeSink {
       return body();
     } finally {
       this.#region = 0;
+    }
+  }
+
+  /** Runs `body` so that its nodes take the place of `node`: in its layer and its region. */
+  inPlaceOf<T>(node: AnyNode, body: () => T): T {
+    const outer = this.#region;
+    this.#region = node.region;
+    this.#regions = Math.max(this.#regions, node.region);
+    try {
+      return this.at(node.path, body);
+    } finally {
+      this.#region = outer;
     }
   }
 

@@ -125,7 +125,11 @@ export type AnyNode = { [P in Primitive]: Node<P> }[Primitive];
 
 /** Something that nodes can be appended to. */
 export interface NodeSink {
+  /** The layer that is being traced, '' for none. */
+  readonly path: string;
   node(id: NodeId): AnyNode;
+  /** Runs `body` with the path of the layer that it traces. */
+  at<T>(path: string, body: () => T): T;
   add<P extends Primitive>(op: P, inputs: readonly NodeId[], attrs: Attributes[P]): NodeId;
 }
 

@@ -31,7 +31,10 @@ export function copyNode(sink: NodeSink, node: AnyNode, inputs: readonly NodeId[
   return sink.add(node.op as Primitive, inputs, node.attrs as Attributes[Primitive]);
 }
 
-/** A new graph in which each needed node is what `rule` makes of it (by default a copy). `rule` sees the inputs as they are in the new graph. */
+/**
+ * A new graph in which each needed node is what `rule` makes of it (by default a copy). `rule` sees the inputs as they are in the new graph.
+ * Layers, recompute regions and the order of nodes stay. Inputs stay even if nothing needs them: who calls the graph gives them all the same.
+ */
 export function rewrite(
   graph: Graph,
   rule: (
@@ -45,12 +48,12 @@ export function rewrite(
   const live = needed(graph);
   const renamed = new Map<NodeId, NodeId>();
   graph.nodes.forEach((node, id) => {
-    if (!live[id]) return;
+    if (!live[id] && node.op !== 'input') return;
     const inputs = node.inputs.map((input) => renamed.get(input)!);
     renamed.set(
       id,
-      builder.at(
-        node.path,
+      builder.inPlaceOf(
+        node,
         () => rule(builder, node, inputs, id) ?? copyNode(builder, node, inputs),
       ),
     );
