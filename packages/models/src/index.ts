@@ -22,3 +22,14 @@ export {
 export { clipTextLayers } from './clip/layers.ts';
 export { vaeLayers } from './vae/layers.ts';
 export { type Posterior, vaeDecode, vaeEncode } from './vae/vae.ts';
+export { clipTokenizer, readTokenizer } from './node/tokenizerFiles.ts';
+export {
+  type ChunkOptions,
+  createTokenizer,
+  type Encoding,
+  type PaddedEncoding,
+  type PaddingOptions,
+  type Tokenizer,
+  vectorNames,
+} from './tokenizer/tokenizer.ts';
+export { type Vocabulary, vocabularyFromMerges } from './tokenizer/vocabulary.ts';
