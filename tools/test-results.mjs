@@ -2,7 +2,7 @@
 
 /**
  * @typedef {{ passed: number, failed: number, skipped: number }} Counts
- * @typedef {{ status: string, fullName: string, meta?: Record<string, unknown> }} Assertion
+ * @typedef {{ status: string, fullName: string, duration?: number, meta?: Record<string, unknown> }} Assertion
  * @typedef {{ status: string, name: string, assertionResults: Assertion[] }} FileResult
  * @typedef {{ testResults: FileResult[] }} Report
  */
