@@ -78,7 +78,12 @@ export async function writeFolderWhole(
     if (old === 'replace') {
       const aside = partOf(target);
       await rename(target, aside);
-      await rename(part, target);
+      try {
+        await rename(part, target);
+      } catch (error) {
+        await rename(aside, target);
+        throw error;
+      }
       discard(aside);
     } else {
       if (old === 'empty') rmSync(target, { recursive: true });
