@@ -9,3 +9,7 @@ export type { ConvAttributes, DType, Graph, Shape, TensorType } from './graph/ty
 export { apply, type TensorLike, Tensor } from './trace/tensor.ts';
 export { concat, full, stack, trace, type Traced, type Tracer } from './trace/trace.ts';
 export type { StorageType, Weight } from './weight.ts';
+export { nullBackend } from './backends/null/backend.ts';
+export { reference } from './backends/reference/backend.ts';
+export { hostArray } from './host/array.ts';
+export { type Draws, draws } from './random/draws.ts';

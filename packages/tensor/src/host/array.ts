@@ -2,7 +2,14 @@
 import ndarray, { type NdArray } from 'ndarray';
 import type { HostArray, HostData } from '../backend.ts';
 import { UserError } from '../errors.ts';
-import { type Shape, sameShape, showShape, sizeOf, stridesOf } from '../graph/types.ts';
+import {
+  type Shape,
+  sameShape,
+  showShape,
+  sizeOf,
+  stridesOf,
+  type TensorType,
+} from '../graph/types.ts';
 
 /** A row-major ndarray over `data`, without a copy. */
 export function hostArray<T extends HostData>(data: T, shape: Shape): NdArray<T> {
@@ -36,4 +43,21 @@ export function copyInto(target: HostData, shape: Shape, value: HostArray, name:
       index[axis] = 0;
     }
   }
+}
+
+/** The elements of `value`, row-major, in an array of their own. Throws UserError, naming `name`, if shape or element type are not those of `type`. */
+export function hostData(value: HostArray, type: TensorType, name: string): HostData {
+  const data = hostDataOf(type);
+  copyInto(data, type.shape, value, name);
+  return data;
+}
+
+/** Zeros for a tensor of this type. */
+export function hostDataOf({ shape, dtype }: TensorType): HostData {
+  const size = sizeOf(shape);
+  return dtype === 'f32'
+    ? new Float32Array(size)
+    : dtype === 'i32'
+      ? new Int32Array(size)
+      : new Uint8Array(size);
 }

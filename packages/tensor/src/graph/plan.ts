@@ -1,0 +1,95 @@
+/** @file How much memory a graph needs if it is computed in its own order. */
+import type { MemoryPlan } from '../backend.ts';
+import { bytesOf } from './rules.ts';
+import type { AnyNode, Graph, TensorType } from './types.ts';
+import { needed, resultsOf } from './walk.ts';
+
+export interface PlanOptions {
+  /** Bytes that one tensor takes; by default 4 for an f32 or i32 element and 1 for a bool. */
+  readonly bytes?: (type: TensorType) => number;
+  /** Whether the next value of a state takes the place of the old one where nothing reads that any more. */
+  readonly donate?: boolean;
+}
+
+/** Memory that one tensor, or several that are the same numbers, lie in. */
+interface Buffer {
+  bytes: number;
+  readonly madeAt: number;
+  /** The position of the last node that reads it; its own if nobody does. */
+  lastRead: number;
+}
+
+const sharesItsInput = ({ op }: AnyNode): boolean =>
+  op === 'reshape' || op === 'stopGradient' || op === 'barrier' || op === 'part';
+
+/**
+ * Bytes for weights (constants among them), states, and the largest sum of everything else alive at one time: the inputs of a call and the results from start or birth to the end,
+ * intermediates until their last reader. A reshape takes nothing; composites count by their results, as if a kernel kept nothing beside them.
+ */
+export function planMemory(
+  graph: Graph,
+  { bytes = bytesOf, donate = true }: PlanOptions = {},
+): MemoryPlan {
+  const live = needed(graph);
+  const weights = new Map<string, number>();
+  let constants = 0;
+  let state = 0;
+  let given = 0;
+  const states = new Map<string, Buffer>();
+
+  // The results of each node: one, or those of a composite.
+  const buffers: Buffer[][] = [];
+  const computed: Buffer[] = [];
+  graph.nodes.forEach((node, id) => {
+    const make = (size: number): Buffer => ({ bytes: size, madeAt: id, lastRead: id });
+    const size = bytes(node);
+    if (node.op === 'input') {
+      const buffer = make(size);
+      buffers.push([buffer]);
+      if (node.attrs.state) states.set(node.attrs.name, buffer);
+      if (node.attrs.state) state += size;
+      else given += size;
+    } else if (!live[id]) {
+      buffers.push([]);
+    } else if (node.op === 'weight') {
+      buffers.push([make(size)]);
+      weights.set(node.attrs.name, size);
+    } else if (node.op === 'constant') {
+      buffers.push([make(size)]);
+      constants += bytes({ shape: [node.attrs.data.length], dtype: node.dtype });
+    } else if (sharesItsInput(node)) {
+      const index = node.op === 'part' ? node.attrs.index : 0;
+      for (const ticket of node.inputs.slice(1)) buffers[ticket]![0]!.lastRead = id;
+      buffers.push([buffers[node.inputs[0]!]![index]!]);
+    } else {
+      for (const input of node.inputs) buffers[input]![0]!.lastRead = id;
+      const made =
+        node.op === 'composite' ? node.attrs.outputs.map((o) => make(bytes(o))) : [make(size)];
+      buffers.push(made);
+      computed.push(...made);
+    }
+  });
+
+  const intermediate = new Set(computed);
+  for (const id of resultsOf(graph)) buffers[id]![0]!.lastRead = Number.POSITIVE_INFINITY;
+  if (donate)
+    for (const [name, id] of Object.entries(graph.updates)) {
+      const next = buffers[id]![0]!;
+      if (intermediate.has(next) && states.get(name)!.lastRead <= next.madeAt) next.bytes = 0;
+    }
+
+  const freed = new Map<number, number>();
+  for (const { lastRead, bytes: size } of computed)
+    freed.set(lastRead, (freed.get(lastRead) ?? 0) + size);
+  let alive = given;
+  let activations = given;
+  let next = 0;
+  graph.nodes.forEach((_, id) => {
+    for (; computed[next]?.madeAt === id; next++) alive += computed[next]!.bytes;
+    activations = Math.max(activations, alive);
+    alive -= freed.get(id) ?? 0;
+  });
+
+  const weightBytes = [...weights.values()].reduce((sum, size) => sum + size, constants);
+  return { weights: weightBytes, state, activations, total: weightBytes + state + activations };
+}
