@@ -1,0 +1,117 @@
+/**
+ * @file What a method is made of: adapters say what is trainable and where it attaches, objectives say what is asked of the model.
+ * A new method implements one or both of these and touches nothing else.
+ */
+import type { Layer as LayerInfo, ScheduleConfig } from '@sdft/models';
+import type { HostArray, Tensor } from '@sdft/tensor';
+
+/** A layer of the frozen model, called as it is: `layer(x)`; `layer.parameter('weight')` is its frozen weight. */
+export interface Layer extends LayerInfo {
+  (x: Tensor): Tensor;
+  parameter(name: string): Tensor;
+}
+
+/** Random numbers and other draws, by name. The same name in a step is the same draw; all can be recorded and replayed. */
+export interface Draws {
+  /** Standard normal, f32. */
+  normal(name: string, shape: readonly number[]): Tensor;
+  /** Uniform in [0, 1), f32. */
+  uniform(name: string, shape: readonly number[]): Tensor;
+  /** Uniform over 0, 1, ..., below - 1, i32. */
+  integers(name: string, shape: readonly number[], below: number): Tensor;
+}
+
+/** The same on the host, for initial values. */
+export interface HostDraws {
+  normal(name: string, shape: readonly number[]): HostArray;
+  uniform(name: string, shape: readonly number[]): HostArray;
+}
+
+/** What one training step sees. B pictures: `instances` of the subject first, then class images (none unless the data has them). */
+export interface Batch {
+  readonly size: number;
+  readonly instances: number;
+  /** [B, latentChannels, h, w] f32, scaled: what the U-Net works on. */
+  readonly latents: Tensor;
+  /** [B, L, crossAttentionDim] f32: the text states; computed in the graph where a part of the text side is trained. */
+  readonly context: Tensor;
+  /** Multiplies the squared error before its mean; broadcasts over the latents' shape. */
+  readonly weight?: Tensor;
+}
+
+/** The noise schedule in the graph. Timesteps t are [B] i32; what is read per timestep has the shape [B, 1, 1, 1]. */
+export interface Schedule {
+  readonly config: ScheduleConfig;
+  /** sqrt(alphasCumprod[t]) x0 + sqrt(1 - alphasCumprod[t]) noise (Ho et al. 2020, equation 4). */
+  addNoise(x0: Tensor, noise: Tensor, t: Tensor): Tensor;
+  /** What the U-Net is asked for: the noise, or v = sqrt(alphasCumprod) noise - sqrt(1 - alphasCumprod) x0 (Salimans and Ho 2022). */
+  target(x0: Tensor, noise: Tensor, t: Tensor): Tensor;
+  /** alphasCumprod[t] / (1 - alphasCumprod[t]), [B] */
+  snr(t: Tensor): Tensor;
+}
+
+/** The model being trained, adapters applied. */
+export interface Models {
+  /** What the U-Net says about `noisy` [B,C,h,w] at `t` [B], given `context` [B,L,D]: [B,C,h,w]. */
+  unet(noisy: Tensor, t: Tensor, context: Tensor): Tensor;
+  readonly schedule: Schedule;
+}
+
+/** What data must provide for an objective. */
+export type Needs = 'instance' | 'class';
+
+/** Asks something of the model: the loss of each sample [B], whose mean is minimised, or one number. */
+export interface Objective<N extends Needs = 'instance'> {
+  (models: Models, batch: Batch, draw: Draws): Tensor;
+  /** `class`: the data must have class images. */
+  readonly needs?: N;
+}
+
+/** Trainable tensors at one layer, by the adapter's own names for them. */
+export type Parameters<T> = Readonly<Record<string, T>>;
+
+/** New words: the text encoder's vocabulary grows by `vectors` rows, which the prompt names by `token`. */
+export interface NewToken {
+  readonly token: string;
+  readonly vectors: number;
+}
+
+/** What an adapter may look at when its trainables get their first values. */
+export interface InitContext {
+  /** The values of a frozen parameter, by its full path. */
+  weight(path: string): HostArray;
+  /** The ids of a text without start and end. */
+  tokenize(text: string): readonly number[];
+  readonly draw: HostDraws;
+}
+
+/** Says what is trainable and where it attaches. */
+export interface Adapter {
+  readonly name: string;
+  /** A glob over layer paths (`unet.**.attn2.to_{k,v}`), or several. */
+  readonly at: string | readonly string[];
+  /** Layers with the same key share one set of trainables; by default each has its own. */
+  readonly share?: (layer: LayerInfo) => string;
+  /** First values of the trainables at a layer, f32. */
+  init(layer: LayerInfo, context: InitContext): Parameters<HostArray>;
+  /** What the layer computes from now on. */
+  wrap(layer: Layer, parameters: Parameters<Tensor>): (x: Tensor) => Tensor;
+  /** New words that this adapter teaches. */
+  readonly tokens?: readonly NewToken[];
+  /** Its own learning rate; by default the optimizer's. */
+  readonly lr?: number;
+  /** Weight decay of its trainables; by default the optimizer's. */
+  readonly weightDecay?: number;
+  /** How its trainables are written and read. */
+  readonly files: AdapterFiles;
+}
+
+/** All trainables of an adapter: by layer path (or shared key), then by name. */
+export type AdapterState = ReadonlyMap<string, Parameters<HostArray>>;
+
+export interface AdapterFiles {
+  /** Writes `state` to `path`; the extension chooses the layout. Whole or not at all; throws UserError if the file exists, unless `force`. */
+  save(state: AdapterState, path: string, about: { readonly step: number; readonly base: string; readonly force: boolean }): Promise<void>;
+  /** Reads any layout it knows. Throws UserError, naming file and tensor, if the file is none of these or does not fit. */
+  load(path: string, shapes: ReadonlyMap<string, Parameters<readonly number[]>>): Promise<AdapterState>;
+}
