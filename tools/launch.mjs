@@ -53,9 +53,9 @@ export function install(root, env = process.env) {
   const npm = env.npm_execpath;
   const byNode = npm !== undefined && /npm-cli\.c?js$/.test(npm);
   const [program, ...args] = byNode ? [process.execPath, npm, 'ci'] : ['npm', 'ci'];
-  const result = spawnSync(program, [...args, '--no-audit', '--no-fund'], {
+  const result = spawnSync(program, [...args, '--no-audit', '--no-fund', '--loglevel=error'], {
     cwd: root,
-    // npm's output goes to stderr: stdout is the job's.
+    // Warnings would only be about the machine's Node, under which nothing but this runs. npm's output goes to stderr: stdout is the job's.
     stdio: ['ignore', 2, 2],
     shell: process.platform === 'win32' && !byNode,
     // Its install script would fetch CUDA libraries, which nothing here uses, from a host that many networks block.

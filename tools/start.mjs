@@ -3,9 +3,10 @@
 import { mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { contactSheet, toPixels, writePng } from '@sdft/data';
 import { outline } from '@sdft/nano';
+import sharp from 'sharp';
 import { run } from '../packages/cli/bin/child.mjs';
-import { contactSheet } from './contact-sheet.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const out = join(root, 'out');
@@ -65,6 +66,29 @@ async function draw(title, embedding, folder) {
   return SUBJECTS.map((_, i) => paths.slice(i * PICTURES, (i + 1) * PICTURES));
 }
 
+/**
+ * A row for each subject, what was drawn before on the left, after on the right.
+ * @param {string} file
+ * @param {string[][]} before
+ * @param {string[][]} after
+ */
+async function compare(file, before, after) {
+  const paths = SUBJECTS.flatMap((_, i) => [...(before[i] ?? []), ...(after[i] ?? [])]);
+  const pictures = await Promise.all(
+    paths.map(async (path) => {
+      const { data, info } = await sharp(path)
+        .removeAlpha()
+        .raw()
+        .toBuffer({ resolveWithObject: true });
+      return toPixels({ data, width: info.width, height: info.height });
+    }),
+  );
+  const columns = ['before', 'after'].flatMap((name) =>
+    Array.from({ length: PICTURES }, () => name),
+  );
+  await writePng(file, await contactSheet(pictures, { columns, rows: SUBJECTS }), { force: true });
+}
+
 async function main() {
   const began = performance.now();
   rmSync(out, { recursive: true, force: true });
@@ -79,17 +103,14 @@ async function main() {
   await sdft(`Training: ${STEPS} steps on 25 pictures`, trainArguments(learned, STEPS));
   await sdft("The same in A1111's format", ['convert', learned, a1111, '--format', 'a1111']);
   const after = await draw('After: the same prompts and seeds', learned, join(out, 'after'));
-  await contactSheet(
-    before.map((pictures, i) => ({ before: pictures, after: after[i] ?? [] })),
-    sheet,
-  );
+  await compare(sheet, before, after);
 
   const here = (/** @type {string} */ path) => relative(process.cwd(), path);
   console.log(`
 Done in ${((performance.now() - began) / 1000).toFixed(0)} s.
   ${here(learned)}   the embedding, for diffusers
   ${here(a1111)}            the same, for A1111
-  ${here(sheet)}      before | after; rows: ${SUBJECTS.join(', ')}`);
+  ${here(sheet)}      before | after`);
 }
 
 try {

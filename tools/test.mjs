@@ -32,7 +32,12 @@ export function selection(args) {
 /** Folders that have tests, by the project's short name. */
 export function projects() {
   const files = globSync(['packages/*/vitest.config.ts', 'tools/vitest.config.ts'], { cwd: root });
-  return new Map(files.map(dirname).map((folder) => [basename(folder), folder]));
+  return new Map(
+    files
+      .sort()
+      .map(dirname)
+      .map((folder) => [basename(folder), folder]),
+  );
 }
 
 /** @param {readonly string[]} args */

@@ -65,7 +65,7 @@ describe('what is installed', () => {
   test('by the launcher: the same lock again is installed whatever its date, another one is not', () => {
     install(folder, npm(0));
     expect(JSON.parse(readFileSync(join(modules, 'asked.json'), 'utf8'))).toEqual([
-      ['ci', '--no-audit', '--no-fund'],
+      ['ci', '--no-audit', '--no-fund', '--loglevel=error'],
       'skip',
     ]);
     writeFileSync(copy, '{}');
