@@ -1,7 +1,7 @@
 // The main job: by Textual Inversion a base model learns the hand of an artist that it never saw; the same prompts before and after.
 // npm start   about two minutes on two cores; writes to out/
-import { mkdirSync, readdirSync, rmSync } from 'node:fs';
-import { join, relative } from 'node:path';
+import { copyFileSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { join, parse, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { contactSheet, toPixels, writePng } from '@sdft/data';
 import { outline } from '@sdft/nano';
@@ -10,6 +10,7 @@ import { run } from '../packages/cli/bin/child.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const out = join(root, 'out');
+const pictures = join(out, 'pictures');
 
 const TOKEN = '<outline>';
 const VECTORS = 4;
@@ -36,9 +37,24 @@ async function sdft(title, args) {
   if (status !== 0) throw new Failed(`sdft ${args[0]}`, status);
 }
 
+/**
+ * Copies the artist's pictures, each with one caption: what it shows, the first of its tags.
+ * @param {string} folder
+ */
+function preparePictures(folder) {
+  mkdirSync(folder);
+  for (const file of readdirSync(outline.train).filter((name) => name.endsWith('.png'))) {
+    const caption = `${parse(file).name}.txt`;
+    const [subject = ''] = readFileSync(new URL(caption, outline.train), 'utf8').split(',');
+    copyFileSync(new URL(file, outline.train), join(folder, file));
+    writeFileSync(join(folder, caption), `${subject.trim()}\n`);
+  }
+}
+
 /** @param {string} file the embedding to write @param {number} steps 0 writes it as it starts */
 const trainArguments = (file, steps) => [
-  ...['train', 'textual-inversion', '--base', 'nano', '--images', fileURLToPath(outline.train)],
+  ...['train', 'textual-inversion', '--base', 'nano', '--images', pictures],
+  ...['--template', 'a {} drawing of {caption}'],
   ...['--token', TOKEN, '--init', 'flat', '--vectors', `${VECTORS}`, '--resolution', '64'],
   ...['--lr', '5e-3', '--batch', '8', '--steps', `${steps}`, '--seed', `${SEED}`, '--out', file],
 ];
@@ -74,7 +90,7 @@ async function draw(title, embedding, folder) {
  */
 async function compare(file, before, after) {
   const paths = SUBJECTS.flatMap((_, i) => [...(before[i] ?? []), ...(after[i] ?? [])]);
-  const pictures = await Promise.all(
+  const drawn = await Promise.all(
     paths.map(async (path) => {
       const { data, info } = await sharp(path)
         .removeAlpha()
@@ -86,13 +102,14 @@ async function compare(file, before, after) {
   const columns = ['before', 'after'].flatMap((name) =>
     Array.from({ length: PICTURES }, () => name),
   );
-  await writePng(file, await contactSheet(pictures, { columns, rows: SUBJECTS }), { force: true });
+  await writePng(file, await contactSheet(drawn, { columns, rows: SUBJECTS }), { force: true });
 }
 
 async function main() {
   const began = performance.now();
   rmSync(out, { recursive: true, force: true });
   mkdirSync(out);
+  preparePictures(pictures);
   const start = join(out, 'start.safetensors');
   const learned = join(out, 'outline.safetensors');
   const a1111 = join(out, 'outline.pt');
