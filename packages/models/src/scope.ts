@@ -47,6 +47,11 @@ export class Scope {
     return new Scope(this.tracer, this.path ? `${this.path}.${name}` : name, this.#patches);
   }
 
+  /** Runs `body` so that what it adds to the graph, layers below aside, belongs here: for messages and profiles. */
+  inside<T>(body: () => T): T {
+    return this.tracer.at(this.path, body);
+  }
+
   /** A parameter of the layer here: frozen, unless an adapter stands in for it. */
   parameter(name: string, shape: Shape): Tensor {
     const path = `${this.path}.${name}`;
@@ -57,8 +62,6 @@ export class Scope {
   run(layer: Omit<Layer, 'path'>, apply: Apply, x: Tensor): Tensor {
     const whole: Layer = { ...layer, path: this.path };
     const parameter = (name: string) => this.parameter(name, layer.parameters[name]!);
-    return this.tracer.at(this.path, () =>
-      (this.#patches.wrap?.(whole, apply, parameter) ?? apply)(x),
-    );
+    return this.inside(() => (this.#patches.wrap?.(whole, apply, parameter) ?? apply)(x));
   }
 }

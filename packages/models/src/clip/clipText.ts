@@ -22,7 +22,7 @@ export interface ClipTextOptions {
 }
 
 export interface ClipContextOptions extends ClipTextOptions {
-  /** 1: the last layer's states; 2: those of the layer before, and so on. Layers that are not needed are not traced. */
+  /** 1: the last layer's states; 2: those of the layer before, and so on, as A1111 and kohya count (diffusers' pipelines count one less). Layers that are not needed are not traced. */
   readonly clipSkip?: number;
 }
 
@@ -45,7 +45,7 @@ export function clipText(
 }
 
 /**
- * What the U-Net looks at, for inputIds [B, L] (i32): [B, L, C], with the final layer norm whatever `clipSkip` is (as A1111 and diffusers' `clip_skip` do).
+ * What the U-Net looks at, for inputIds [B, L] (i32): [B, L, C], with the final layer norm whatever `clipSkip` is (AUTOMATIC1111 `sd_hijack_clip.py`).
  *
  * @throws UserError where the ids or `clipSkip` do not fit the configuration
  */
@@ -108,8 +108,10 @@ function run(
   const places = model.tracer.constant([...Array(length!).keys()], [length!], 'i32');
   const { vocabSize, maxPositionEmbeddings, hiddenSize } = config;
   const states = [
-    embedding(at.at('token_embedding'), inputIds, vocabSize, hiddenSize).add(
-      embedding(at.at('position_embedding'), places, maxPositionEmbeddings, hiddenSize),
+    at.inside(() =>
+      embedding(at.at('token_embedding'), inputIds, vocabSize, hiddenSize).add(
+        embedding(at.at('position_embedding'), places, maxPositionEmbeddings, hiddenSize),
+      ),
     ),
   ];
   for (let i = 0; i < layers; i++) {
@@ -123,7 +125,7 @@ function run(
 function encoderLayer(scope: Scope, config: ClipTextConfig, x: Tensor): Tensor {
   const { layerNormEps: eps, hiddenSize, numAttentionHeads: heads } = config;
   const activation = config.hiddenAct === 'gelu' ? gelu : quickGelu;
-  return scope.tracer.at(scope.path, () => {
+  return scope.inside(() => {
     const normed = layerNorm(scope.at('layer_norm1'), x, { eps });
     const [q, k, v] = (['q_proj', 'k_proj', 'v_proj'] as const).map((name) =>
       linear(scope.at(`self_attn.${name}`), normed, hiddenSize),
@@ -145,7 +147,7 @@ const finalNorm = (model: Scope, config: ClipTextConfig, x: Tensor): Tensor =>
 /** Rows of states [B, L, C] at the first end token of ids [B, L]: [B, C]. Padding may be end tokens too, and added tokens are numbered above them. */
 function atFirstEnd(model: Scope, config: ClipTextConfig, ids: Tensor, states: Tensor): Tensor {
   const [batch, length, width] = states.shape as [number, number, number];
-  return model.tracer.at(model.path, () => {
+  return model.inside(() => {
     const ramp = (value: (i: number) => number) =>
       model.tracer.constant(
         Array.from({ length }, (_, i) => value(i)),

@@ -20,7 +20,7 @@ export function upsample(
   [height, width]: readonly [number, number],
 ): Tensor {
   const [b, c, h, w] = x.shape as [number, number, number, number];
-  const nearest = scope.tracer.at(scope.path, () => {
+  const nearest = scope.inside(() => {
     const doubled = x
       .reshape([b, c, h, 1, w, 1])
       .broadcastTo([b, c, h, 2, w, 2])

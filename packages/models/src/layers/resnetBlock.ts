@@ -18,7 +18,7 @@ export function resnetBlock(
   x: Tensor,
   { out, groups, eps, time }: ResnetOptions,
 ): Tensor {
-  return scope.tracer.at(scope.path, () => {
+  return scope.inside(() => {
     const norm = (name: string, input: Tensor) =>
       silu(groupNorm(scope.at(name), input, { groups, eps }));
     let h = conv2d(scope.at('conv1'), norm('norm1', x), out, { kernel: 3, padding: 1 });

@@ -36,7 +36,7 @@ export function timeEmbedding(
   width: number,
   options: { flipSinToCos: boolean; freqShift: number },
 ): Tensor {
-  const waves = scope.tracer.at(scope.path, () => sinusoidal(scope, timestep, width, options));
+  const waves = scope.inside(() => sinusoidal(scope, timestep, width, options));
   return linear(
     scope.at('linear_2'),
     silu(linear(scope.at('linear_1'), waves, 4 * width)),

@@ -35,7 +35,7 @@ export function transformer(scope: Scope, x: Tensor, options: TransformerOptions
       ? toMap(linear(scope.at('proj_out'), tokens, c))
       : conv2d(scope.at('proj_out'), toMap(tokens), c, { kernel: 1 });
 
-  return scope.tracer.at(scope.path, () => {
+  return scope.inside(() => {
     let tokens: Tensor | undefined;
     for (let i = 0; i < depth; i++)
       tokens = region(() =>
@@ -48,7 +48,7 @@ export function transformer(scope: Scope, x: Tensor, options: TransformerOptions
 /** x [B, N, C] -> the same shape. */
 function transformerBlock(scope: Scope, x: Tensor, context: Tensor, heads: number): Tensor {
   const width = x.shape[2]!;
-  return scope.tracer.at(scope.path, () => {
+  return scope.inside(() => {
     const own = layerNorm(scope.at('norm1'), x);
     const looked = x.add(attend(scope.at('attn1'), own, own, heads));
     const read = looked.add(
@@ -66,6 +66,6 @@ function attend(scope: Scope, x: Tensor, context: Tensor, heads: number): Tensor
   const project = (name: string, from: Tensor) =>
     linear(scope.at(name), from, width, { bias: false });
   const [q, k, v] = [project('to_q', x), project('to_k', context), project('to_v', context)];
-  const mixed = scope.tracer.at(scope.path, () => attention(q, k, v, { heads }));
+  const mixed = scope.inside(() => attention(q, k, v, { heads }));
   return linear(scope.at('to_out.0'), mixed, width);
 }

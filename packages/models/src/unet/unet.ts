@@ -6,7 +6,7 @@ import { groupNorm } from '../layers/norms.ts';
 import { downsample, upsample } from '../layers/resample.ts';
 import { resnetBlock } from '../layers/resnetBlock.ts';
 import type { Scope } from '../scope.ts';
-import { regionFor } from '../layers/region.ts';
+import { type Region, regionFor } from '../layers/region.ts';
 import { timeEmbedding } from './timeEmbedding.ts';
 import { transformer } from './transformer.ts';
 
@@ -28,23 +28,34 @@ export interface UNetInputs {
 export function unet(
   scope: Scope,
   config: UNetConfig,
-  { sample, timestep, encoderHiddenStates }: UNetInputs,
+  inputs: UNetInputs,
   { recompute = false }: { recompute?: boolean } = {},
 ): Tensor {
-  checkInputs(config, sample, timestep, encoderHiddenStates);
+  checkInputs(config, inputs);
+  return scope.inside(() => denoise(scope, config, inputs, regionFor(scope.tracer, recompute)));
+}
+
+function denoise(
+  scope: Scope,
+  config: UNetConfig,
+  { sample, timestep, encoderHiddenStates }: UNetInputs,
+  region: Region,
+): Tensor {
   const channels = config.blockOutChannels;
   const last = channels.length - 1;
-  const region = regionFor(scope.tracer, recompute);
   const time = silu(timeEmbedding(scope.at('time_embedding'), timestep, channels[0]!, config));
   /** `level` counts from the finest resolution. */
-  const resnet = (at: Scope, level: number, input: () => Tensor): Tensor =>
+  const resnet = (at: Scope, level: number, x: Tensor, skip?: Tensor): Tensor =>
     region(() =>
-      resnetBlock(at, input(), {
-        out: channels[level]!,
-        groups: config.normNumGroups,
-        eps: config.normEps,
-        time,
-      }),
+      at.inside(() =>
+        // Joined inside the region: the gradient keeps the two parts anyway.
+        resnetBlock(at, skip ? concat([x, skip], 1) : x, {
+          out: channels[level]!,
+          groups: config.normNumGroups,
+          eps: config.normEps,
+          time,
+        }),
+      ),
     );
   const attend = (at: Scope, level: number, x: Tensor): Tensor =>
     transformer(at, x, {
@@ -61,8 +72,7 @@ export function unet(
   config.downBlockTypes.forEach((type, level) => {
     const block = scope.at(`down_blocks.${level}`);
     for (let j = 0; j < config.layersPerBlock[level]!; j++) {
-      const input = x;
-      x = resnet(block.at(`resnets.${j}`), level, () => input);
+      x = resnet(block.at(`resnets.${j}`), level, x);
       if (type === 'CrossAttnDownBlock2D') x = attend(block.at(`attentions.${j}`), level, x);
       skips.push(x);
     }
@@ -73,18 +83,15 @@ export function unet(
   });
 
   const middle = scope.at('mid_block');
-  const deepest = x;
-  x = resnet(middle.at('resnets.0'), last, () => deepest);
-  const attended = attend(middle.at('attentions.0'), last, x);
-  x = resnet(middle.at('resnets.1'), last, () => attended);
+  x = resnet(middle.at('resnets.0'), last, x);
+  x = attend(middle.at('attentions.0'), last, x);
+  x = resnet(middle.at('resnets.1'), last, x);
 
   config.upBlockTypes.forEach((type, i) => {
     const level = last - i;
     const block = scope.at(`up_blocks.${i}`);
     for (let j = 0; j <= config.layersPerBlock[level]!; j++) {
-      const [input, skip] = [x, skips.pop()!];
-      // Joined inside the region: the gradient keeps the two parts anyway.
-      x = resnet(block.at(`resnets.${j}`), level, () => concat([input, skip], 1));
+      x = resnet(block.at(`resnets.${j}`), level, x, skips.pop());
       if (type === 'CrossAttnUpBlock2D') x = attend(block.at(`attentions.${j}`), level, x);
     }
     if (level > 0) {
@@ -100,17 +107,21 @@ export function unet(
   return conv2d(scope.at('conv_out'), silu(normed), config.outChannels, { kernel: 3, padding: 1 });
 }
 
-function checkInputs(config: UNetConfig, sample: Tensor, timestep: Tensor, context: Tensor): void {
+function checkInputs(
+  config: UNetConfig,
+  { sample, timestep, encoderHiddenStates: context }: UNetInputs,
+): void {
   const [batch] = sample.shape;
+  const show = ({ shape }: Tensor): string => `[${shape.join(', ')}]`;
   const problem =
     sample.rank !== 4 || sample.shape[1] !== config.inChannels
-      ? `sample must be [B, ${config.inChannels}, h, w], got [${sample.shape}]`
+      ? `sample must be [B, ${config.inChannels}, h, w], got ${show(sample)}`
       : timestep.rank !== 1 || timestep.shape[0] !== batch
-        ? `timestep must be [${batch}], one for each sample, got [${timestep.shape}]`
+        ? `timestep must be [${batch}], one for each sample, got ${show(timestep)}`
         : context.rank !== 3 ||
             context.shape[0] !== batch ||
             context.shape[2] !== config.crossAttentionDim
-          ? `encoderHiddenStates must be [${batch}, L, ${config.crossAttentionDim}], got [${context.shape}]: does the text encoder belong to this U-Net?`
+          ? `encoderHiddenStates must be [${batch}, L, ${config.crossAttentionDim}], got ${show(context)}: does the text encoder belong to this U-Net?`
           : undefined;
   if (problem) throw new UserError(`unet: ${problem}`);
 }

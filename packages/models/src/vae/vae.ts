@@ -27,6 +27,10 @@ export interface Posterior {
  */
 export function vaeEncode(scope: Scope, config: VaeConfig, pixels: Tensor): Posterior {
   checkChannels('encode: pixels', pixels, config.inChannels);
+  return scope.inside(() => encode(scope, config, pixels));
+}
+
+function encode(scope: Scope, config: VaeConfig, pixels: Tensor): Posterior {
   const { blockOutChannels: channels, latentChannels } = config;
   const encoder = scope.at('encoder');
   let x = conv2d(encoder.at('conv_in'), pixels, channels[0]!, same);
@@ -52,6 +56,10 @@ export function vaeEncode(scope: Scope, config: VaeConfig, pixels: Tensor): Post
  */
 export function vaeDecode(scope: Scope, config: VaeConfig, latents: Tensor): Tensor {
   checkChannels('decode: latents', latents, config.latentChannels);
+  return scope.inside(() => decode(scope, config, latents));
+}
+
+function decode(scope: Scope, config: VaeConfig, latents: Tensor): Tensor {
   const channels = [...config.blockOutChannels].reverse();
   const decoder = scope.at('decoder');
   const entering = config.usePostQuantConv
@@ -85,7 +93,7 @@ function middle(scope: Scope, config: VaeConfig, x: Tensor): Tensor {
 /** One head over all pixels: x [B, C, H, W] -> the same shape. */
 function selfAttention(scope: Scope, { normNumGroups: groups }: VaeConfig, x: Tensor): Tensor {
   const [b, c, h, w] = x.shape as [number, number, number, number];
-  return scope.tracer.at(scope.path, () => {
+  return scope.inside(() => {
     const normed = groupNorm(scope.at('group_norm'), x, { groups, eps });
     const tokens = normed.reshape([b, c, h * w]).transpose();
     const [q, k, v] = ['to_q', 'to_k', 'to_v'].map((name) => linear(scope.at(name), tokens, c));

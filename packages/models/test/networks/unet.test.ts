@@ -1,0 +1,123 @@
+import { trace, UserError } from '@sdft/tensor';
+import { describe, expect, test } from 'vitest';
+import { parseUNetConfig } from '../../src/checkpoint/configFile.ts';
+import type { UNetConfig } from '../../src/config.ts';
+import { Scope } from '../../src/scope.ts';
+import { unet } from '../../src/unet/unet.ts';
+import {
+  backends,
+  configIn,
+  evaluate,
+  expectClose,
+  type Given,
+  given,
+  json,
+  numbersOf,
+  open,
+  weightsIn,
+} from './harness.ts';
+
+type Inputs = Readonly<Record<'sample' | 'timestep' | 'context', Given>>;
+const goldens = 'fixtures/goldens';
+const tiny = {
+  config: parseUNetConfig(json(`${goldens}/tiny-sd/unet/config.json`), 'tiny-sd'),
+  weights: weightsIn(open(`${goldens}/tiny-sd/unet/diffusion_pytorch_model.safetensors`), 'unet'),
+  results: open(`${goldens}/forward/tiny-sd.unet.safetensors`),
+};
+const repeated = (value: number, times: number): Given => ({
+  dtype: 'i32',
+  shape: [times],
+  data: new Float32Array(times).fill(value),
+});
+
+describe.each(backends)('on $name', (backend) => {
+  const run = async (
+    config: UNetConfig,
+    weights: typeof tiny.weights,
+    inputs: Inputs,
+    recompute = false,
+  ) =>
+    (
+      await evaluate(backend, weights, inputs, ({ sample, timestep, context }, tracer) => ({
+        out: unet(
+          new Scope(tracer, 'unet'),
+          config,
+          { sample, timestep, encoderHiddenStates: context },
+          { recompute },
+        ),
+      }))
+    )['out']!;
+
+  const cases = [...tiny.results.tensors.keys()].flatMap(
+    (name) => /^(.*)\.(t_mixed|t\d+)\.out$/.exec(name)?.slice(1, 3) ?? [],
+  );
+  const pairs = cases.flatMap((name, i) => (i % 2 === 0 ? [[name, cases[i + 1]!] as const] : []));
+  test.each(pairs)('agrees with diffusers on SD1: %s, %s', async (name, time) => {
+    const sample = given(tiny.results, `${name}.x`);
+    const out = await run(tiny.config, tiny.weights, {
+      sample,
+      timestep:
+        time === 't_mixed'
+          ? given(tiny.results, `${name}.t_mixed`)
+          : repeated(Number(time.slice(1)), sample.shape[0]!),
+      context: given(tiny.results, name === 'long' ? 'long.ctx' : 'ctx'),
+    });
+    expectClose(out, numbersOf(tiny.results, `${name}.${time}.out`), `${name}.${time}`);
+  });
+  test('the goldens are all here', () => {
+    expect(pairs.length).toBe(14);
+  });
+
+  test.each([
+    ['sd2-unet', 'odd'],
+    ['sd2-unet', 'wide'],
+    ['uneven-unet', 'square'],
+    ['uneven-unet', 'odd'],
+  ])('agrees with diffusers on other configurations: %s, %s', async (file, name) => {
+    const fixture = open(`fixtures/networks/${file}.safetensors`);
+    const config = parseUNetConfig(configIn(fixture), file);
+    const inputs: Inputs = {
+      sample: given(fixture, `in.${name}.sample`),
+      timestep: given(fixture, `in.${name}.timestep`),
+      context: given(fixture, `in.${name}.context`),
+    };
+    const weights = weightsIn(fixture, 'unet', 'weight.');
+    const expected = numbersOf(fixture, `out.${name}`);
+    expectClose(await run(config, weights, inputs), expected, `${file} ${name}`);
+    expectClose(await run(config, weights, inputs, true), expected, `${file} ${name}, recomputing`);
+  });
+
+  test('takes timesteps that are not whole as f32', async () => {
+    const inputs = {
+      sample: given(tiny.results, 'square8.x'),
+      context: given(tiny.results, 'ctx'),
+    };
+    const at = (value: number): Given => ({ ...repeated(value, 3), dtype: 'f32' });
+    const [whole, between] = [
+      await run(tiny.config, tiny.weights, { ...inputs, timestep: at(500) }),
+      await run(tiny.config, tiny.weights, { ...inputs, timestep: at(500.5) }),
+    ];
+    expectClose(whole, numbersOf(tiny.results, 'square8.t500.out'), 'f32 timestep');
+    expect(between).not.toEqual(whole);
+  });
+});
+
+test.each([
+  [[1, 3, 8, 8], [1], [1, 5, 12], /sample must be \[B, 4, h, w\], got \[1, 3, 8, 8\]/],
+  [[2, 4, 8, 8], [1], [2, 5, 12], /timestep must be \[2\].*got \[1\]/],
+  [[2, 4, 8, 8], [2], [1, 5, 12], /encoderHiddenStates must be \[2, L, 12\], got \[1, 5, 12\]/],
+  [[1, 4, 8, 8], [1], [1, 5, 768], /encoderHiddenStates.*got \[1, 5, 768\]/],
+])('refuses inputs %j, %j, %j', (sample, timestep, context, message) => {
+  const attempt = () =>
+    trace((tracer) => ({
+      outputs: {
+        out: unet(new Scope(tracer, 'unet'), tiny.config, {
+          sample: tracer.input('sample', sample),
+          timestep: tracer.input('timestep', timestep, 'i32'),
+          encoderHiddenStates: tracer.input('context', context),
+        }),
+      },
+    }));
+  expect(attempt).toThrow(UserError);
+  expect(attempt).toThrow(message);
+});
