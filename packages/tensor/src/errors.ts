@@ -6,6 +6,12 @@ export class UserError extends Error {
   override readonly name = 'UserError';
 }
 
+/** Makes the errors of an operation in a layer ('' for none). */
+export const failureIn =
+  (op: string, path: string) =>
+  (why: string): UserError =>
+    new UserError(`${op}${path && ` in ${path}`}: ${why}`);
+
 /** A fault of sdft itself. */
 export function internal(message: string): Error {
   return new Error(`internal: ${message}`);

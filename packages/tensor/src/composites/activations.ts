@@ -1,12 +1,13 @@
 /** @file Activations, each with its gradient written out so that no backend has to rediscover it. */
 import type { Tensor } from '../trace/tensor.ts';
+import { concat } from '../trace/trace.ts';
 import { composite } from './define.ts';
 
 const none = {};
 const INV_SQRT2 = Math.SQRT1_2;
 const INV_SQRT_2PI = 1 / Math.sqrt(2 * Math.PI);
 
-/** s = sigmoid(x); d/dx x s = s (1 + x (1 - s)) */
+/** s = sigmoid(alpha x); d/dx x s = s (1 + alpha x (1 - s)) */
 const siluGrad = composite<{ alpha: number }>('siluGrad', {
   define: ([dy, x], { alpha }) => {
     const s = x!.mul(alpha).sigmoid();
@@ -36,8 +37,19 @@ const geluComposite = composite<object & Record<string, never>>('gelu', {
 /** x Phi(x) with the exact normal distribution, any shape (Hendrycks and Gimpel 2016, equation 1). */
 export const gelu = (x: Tensor): Tensor => geluComposite([x], none)[0]!;
 
+/** (dy, x [..., 2n]) -> the cotangents of both halves, joined again. */
+const gegluGrad = composite<object & Record<string, never>>('gegluGrad', {
+  define: ([dy, x]) => {
+    const [value, gate] = x!.chunk(2, -1);
+    return [concat([dy!.mul(gelu(gate!)), geluGrad([dy!.mul(value!), gate!], none)[0]!], -1)];
+  },
+});
+const gegluComposite = composite<object & Record<string, never>>('geglu', {
+  define: ([x]) => {
+    const [value, gate] = x!.chunk(2, -1);
+    return [value!.mul(gelu(gate!))];
+  },
+  gradient: ({ inputs: [x], cotangent }) => gegluGrad([cotangent, x!], none),
+});
 /** [..., 2n] -> [..., n]: the first half times the GELU of the second (Shazeer 2020, "GLU Variants"; diffusers, activations.py). */
-export function geglu(x: Tensor): Tensor {
-  const [value, gate] = x.chunk(2, -1);
-  return value!.mul(gelu(gate!));
-}
+export const geglu = (x: Tensor): Tensor => gegluComposite([x], none)[0]!;

@@ -1,5 +1,5 @@
 /** @file Softmax and scaled dot-product attention (Vaswani et al. 2017, equation 1). */
-import { UserError } from '../errors.ts';
+import { failureIn } from '../errors.ts';
 import { showShape } from '../graph/types.ts';
 import { axisOf, literal, type Tensor } from '../trace/tensor.ts';
 import { composite } from './define.ts';
@@ -17,7 +17,7 @@ const softmaxComposite = composite<SoftmaxOptions>('softmax', {
 });
 /** exp(x) over its sum along `axis`. */
 export const softmax = (x: Tensor, axis = -1): Tensor =>
-  softmaxComposite([x], { axis: axisOf(axis, x.rank) })[0]!;
+  softmaxComposite([x], { axis: axisOf(axis, x.rank, failureIn('softmax', x.builder.path)) })[0]!;
 
 type AttentionOptions = {
   readonly heads: number;
@@ -75,6 +75,7 @@ export function attention(
   v: Tensor,
   { heads, scale, causal = false }: { heads: number; scale?: number; causal?: boolean },
 ): Tensor {
+  const fail = failureIn('attention', q.builder.path);
   const shapes = [q, k, v].map((t) => showShape(t.shape)).join(', ');
   const [b, , width] = q.shape;
   if (
@@ -86,11 +87,11 @@ export function attention(
     k.shape[2] !== width ||
     k.shape[1] !== v.shape[1]
   )
-    throw new UserError(`attention: q, k, v of ${shapes} do not fit`);
+    throw fail(`q, k, v of ${shapes} do not fit`);
   if (width! % heads !== 0 || v.shape[2]! % heads !== 0)
-    throw new UserError(`attention: ${shapes} do not divide into ${heads} heads`);
+    throw fail(`${shapes} do not divide into ${heads} heads`);
   if (causal && q.shape[1] !== k.shape[1])
-    throw new UserError(`attention: a causal mask needs as many queries as keys, got ${shapes}`);
+    throw fail(`a causal mask needs as many queries as keys, got ${shapes}`);
   return attentionComposite([q, k, v], {
     heads,
     scale: scale ?? 1 / Math.sqrt(width! / heads),

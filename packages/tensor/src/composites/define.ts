@@ -67,7 +67,7 @@ function typesOf(
   const stand = inputs.map(({ shape, dtype }, i) =>
     scratch.add('input', [], { name: String(i), type: { shape, dtype }, state: false }),
   );
-  return definition
-    .expand(scratch, stand, options)
+  return scratch
+    .at(inputs[0]!.builder.path, () => definition.expand(scratch, stand, options))
     .map((id) => ({ shape: scratch.node(id).shape, dtype: scratch.node(id).dtype }));
 }

@@ -1,5 +1,5 @@
 /** @file Normalisations. Their results carry mean and inverse deviation along, which the gradients read. */
-import { UserError } from '../errors.ts';
+import { failureIn } from '../errors.ts';
 import { showShape } from '../graph/types.ts';
 import type { Tensor } from '../trace/tensor.ts';
 import { composite } from './define.ts';
@@ -83,8 +83,9 @@ export function groupNorm(
   { groups, eps }: { groups: number; eps: number },
 ): Tensor {
   if (x.rank < 2 || x.shape[1]! % groups !== 0)
-    throw new UserError(
-      `groupNorm: the channels of ${showShape(x.shape)} do not divide into ${groups} groups`,
-    );
+    throw failureIn(
+      'groupNorm',
+      x.builder.path,
+    )(`the channels of ${showShape(x.shape)} do not divide into ${groups} groups`);
   return groupNormComposite([x, gamma, beta], { groups, eps })[0]!;
 }

@@ -1,6 +1,12 @@
 /** @file Reverse-mode differentiation: from a scalar and the tensors it depends on to the nodes of its gradient, in the same graph. */
-import { internal, UserError } from '../errors.ts';
-import { type AnyNode, type NodeId, type Primitive, showShape } from '../graph/types.ts';
+import { UserError } from '../errors.ts';
+import {
+  type AnyNode,
+  type NodeId,
+  type NodeSink,
+  type Primitive,
+  showShape,
+} from '../graph/types.ts';
 import { constant, Tensor } from '../trace/tensor.ts';
 import { Recompute } from './recompute.ts';
 import { type VjpRule, vjpRules } from './vjp.ts';
@@ -14,45 +20,55 @@ export function grad(loss: Tensor, wrt: readonly Tensor[]): Tensor[] {
     throw new UserError(
       `grad: the loss must be one f32 number, got ${loss.dtype} ${showShape(loss.shape)}; take its mean or sum`,
     );
-  const { builder } = loss;
+  const one = constant(loss.builder, 1).broadcastTo(loss.shape);
+  return pullBack(loss.builder, new Map([[loss.id, one]]), wrt);
+}
+
+/** What the cotangents of some nodes, `seeds`, mean for each of `wrt`: the sum over the seeds of their vector-Jacobian products. */
+function pullBack(
+  builder: NodeSink,
+  seeds: ReadonlyMap<NodeId, Tensor>,
+  wrt: readonly Tensor[],
+): Tensor[] {
   const tensor = (id: NodeId) => new Tensor(builder, id);
-  const depends = dependents(loss, wrt);
-  const cotangents = new Map<NodeId, Tensor>();
+  const last = Math.max(...seeds.keys());
+  const depends = dependents(builder, [...seeds.keys()], wrt);
+  const cotangents = new Map([...seeds].filter(([id]) => depends.has(id)));
   const collect = (id: NodeId, cotangent: Tensor | undefined): void => {
     if (!cotangent || !depends.has(id)) return;
     const before = cotangents.get(id);
     cotangents.set(id, before ? before.add(cotangent) : cotangent);
   };
+  /** Of a composite that has several results: the cotangents of those that got one, by index. */
   const partCotangents = new Map<NodeId, Map<number, Tensor>>();
   const again = new Recompute(builder);
 
-  if (depends.has(loss.id)) cotangents.set(loss.id, constant(builder, 1).broadcastTo(loss.shape));
-  for (let id = loss.id; id >= 0; id--) {
+  for (let id = last; id >= 0; id--) {
     if (!depends.has(id)) continue;
     const node = builder.node(id);
-    const incoming =
-      node.op === 'composite'
-        ? (partCotangents.get(id)?.get(0) ?? cotangents.get(id))
-        : cotangents.get(id);
-    if (!incoming && !partCotangents.has(id)) continue;
+    const own = cotangents.get(id);
     if (node.op === 'part') {
       const composite = node.inputs[0]!;
       const parts = partCotangents.get(composite) ?? new Map<number, Tensor>();
-      partCotangents.set(composite, parts.set(node.attrs.index, incoming!));
+      if (own) partCotangents.set(composite, parts.set(node.attrs.index, own));
       continue;
     }
+    const incoming = partCotangents.get(id) ?? (own && new Map([[0, own]]));
     const wanted = node.inputs.map((input) => depends.has(input));
-    const value = (of: NodeId): NodeId => again.valueFor(of, node.region, incoming!);
-    const back =
+    if (!incoming || !wanted.includes(true)) continue;
+    const [cotangent] = incoming.values();
+    const value = (of: NodeId): NodeId => again.valueFor(of, node.region, cotangent!);
+    const back = builder.at(node.path, () =>
       node.op === 'composite'
-        ? throughComposite(node, id, wanted, incoming, partCotangents.get(id), value)
+        ? throughComposite(node, id, wanted, incoming, value)
         : ruleOf(node)({
             inputs: node.inputs.map((i) => tensor(value(i))),
             output: tensor(value(id)),
-            cotangent: incoming!,
+            cotangent: cotangent!,
             attrs: node.attrs,
             wanted,
-          });
+          }),
+    );
     node.inputs.forEach((input, i) => collect(input, back[i]));
   }
   return wrt.map((t) => cotangents.get(t.id) ?? constant(builder, 0).broadcastTo(t.shape));
@@ -61,32 +77,40 @@ export function grad(loss: Tensor, wrt: readonly Tensor[]): Tensor[] {
     node: AnyNode & { op: 'composite' },
     id: NodeId,
     wanted: boolean[],
-    incoming: Tensor | undefined,
-    parts: Map<number, Tensor> | undefined,
+    incoming: ReadonlyMap<number, Tensor>,
     value: (id: NodeId) => NodeId,
   ): (Tensor | undefined)[] {
     const { definition, options, outputs } = node.attrs;
-    if ([...(parts?.keys() ?? [])].some((k) => k > 0))
-      throw internal(`a gradient flows into a side result of ${definition.name}`);
     const inputs = node.inputs.map(value);
-    const results =
-      outputs.length === 1
-        ? [value(id)]
-        : outputs.map((_, index) => builder.add('part', [value(id)], { index }));
-    if (definition.vjp)
+    // A gradient by hand knows the first result only; side results get cotangents when a gradient is differentiated again.
+    if (definition.vjp && incoming.size === 1 && incoming.has(0)) {
+      const results =
+        outputs.length === 1
+          ? [value(id)]
+          : outputs.map((_, index) => builder.add('part', [value(id)], { index }));
       return definition
-        .vjp(builder, { inputs, outputs: results, cotangents: [incoming!.id], wanted, options })
+        .vjp(builder, {
+          inputs,
+          outputs: results,
+          cotangents: [incoming.get(0)!.id],
+          wanted,
+          options,
+        })
         .map((back) => (back === undefined ? undefined : tensor(back)));
-    // The gradient of <spelled out, cotangent> with the cotangent held fixed is the vector-Jacobian product; stopGradient cuts the inputs from one another.
+    }
+    // stopGradient cuts the inputs from one another: each gets its own share even where one is made of another.
     const leaves = inputs.map((input) => tensor(input).stopGradient());
-    const spelled = tensor(
-      definition.expand(
-        builder,
-        leaves.map((leaf) => leaf.id),
-        options,
-      )[0]!,
+    const spelled = definition.expand(
+      builder,
+      leaves.map((leaf) => leaf.id),
+      options,
     );
-    const back = grad(spelled.mul(incoming!.stopGradient()).sum(), leaves);
+    const ends = new Map<NodeId, Tensor>();
+    for (const [index, cotangent] of incoming) {
+      const before = ends.get(spelled[index]!);
+      ends.set(spelled[index]!, before ? before.add(cotangent) : cotangent);
+    }
+    const back = pullBack(builder, ends, leaves);
     return back.map((t, i) =>
       wanted[i] && leaves.findIndex((leaf) => leaf.id === leaves[i]!.id) === i ? t : undefined,
     );
@@ -96,15 +120,19 @@ export function grad(loss: Tensor, wrt: readonly Tensor[]): Tensor[] {
 const ruleOf = <P extends Primitive>(node: AnyNode): VjpRule<P> =>
   (vjpRules as unknown as Record<string, VjpRule<P>>)[node.op]!;
 
-/** The nodes through which `loss` depends on any of `wrt`, those included. */
-function dependents(loss: Tensor, wrt: readonly Tensor[]): Set<NodeId> {
-  const { builder } = loss;
-  const needed = new Set<NodeId>([loss.id]);
-  for (let id = loss.id; id >= 0; id--)
+/** The nodes through which any of `ends` depends on any of `wrt`, those included. */
+function dependents(
+  builder: NodeSink,
+  ends: readonly NodeId[],
+  wrt: readonly Tensor[],
+): Set<NodeId> {
+  const last = Math.max(...ends);
+  const needed = new Set<NodeId>(ends);
+  for (let id = last; id >= 0; id--)
     if (needed.has(id)) for (const input of builder.node(id).inputs) needed.add(input);
   const sources = new Set(wrt.map((t) => t.id));
   const result = new Set<NodeId>();
-  for (let id = 0; id <= loss.id; id++) {
+  for (let id = 0; id <= last; id++) {
     if (!needed.has(id)) continue;
     const node = builder.node(id);
     const blocked = node.op === 'stopGradient' || node.dtype !== 'f32';

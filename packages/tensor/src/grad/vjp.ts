@@ -57,9 +57,9 @@ export const vjpRules: { [P in Primitive]: VjpRule<P> } = {
     wanted[1] ? c.mul(output).div(b!).neg() : undefined,
   ],
   pow: ({ cotangent: c, inputs: [a, b], output, wanted }) => [
-    wanted[0] ? c.mul(b!).mul(a!.pow(b!.sub(1))) : undefined,
-    // 0^b has no logarithm, and no slope in b either.
-    wanted[1] ? a!.equal(0).where(0, c.mul(output).mul(a!.equal(0).where(1, a!).log())) : undefined,
+    // Exponents and bases where a slope is 0 are replaced before the infinities that they would bring, so that derivatives of higher order are finite too.
+    wanted[0] ? c.mul(b!).mul(a!.pow(b!.equal(0).where(0, b!.sub(1)))) : undefined,
+    wanted[1] ? c.mul(output).mul(a!.equal(0).where(b!.less(0).where(a!, 1), a!).log()) : undefined,
   ],
   maximum: ({ cotangent: c, inputs: [a, b], wanted }) => [
     wanted[0] ? share(b!.less(a!), a!.equal(b!), c) : undefined,

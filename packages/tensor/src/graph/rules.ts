@@ -1,5 +1,5 @@
 /** @file The type of every primitive's result, with the checks that its inputs fit: one exhaustive table. */
-import { internal, UserError } from '../errors.ts';
+import { failureIn, internal, type UserError } from '../errors.ts';
 import {
   type Attributes,
   type ConvAttributes,
@@ -27,7 +27,11 @@ const binary: Rule<object> = ([a, b], _, fail) => {
   if (a!.dtype === 'bool') throw fail('does not work on bool; cast first');
   return a!;
 };
-const comparison: Rule<object> = ([a, b], _, fail) => {
+const less: Rule<object> = (inputs, attrs, fail) => ({
+  shape: binary(inputs, attrs, fail).shape,
+  dtype: 'bool',
+});
+const equal: Rule<object> = ([a, b], _, fail) => {
   sameTypes([a!, b!], fail);
   return { shape: a!.shape, dtype: 'bool' };
 };
@@ -53,6 +57,24 @@ const convSize = (
   [kh, kw]: readonly [number, number],
   { stride, padding: [t, l, b, r] }: ConvAttributes,
 ): [number, number] => [convLength(h, kh, stride[0], t, b), convLength(w, kw, stride[1], l, r)];
+
+/** Throws unless all operands are f32 and of rank 4, and the strides and paddings make sense. */
+const checkConv = (
+  operands: readonly TensorType[],
+  { stride, padding }: ConvAttributes,
+  fail: (why: string) => UserError,
+): void => {
+  const described = operands.map((t) => `${t.dtype} ${showShape(t.shape)}`).join(' and ');
+  if (operands.some((t) => t.dtype !== 'f32' || t.shape.length !== 4))
+    throw fail(`needs f32 tensors of rank 4 ([N,C,H,W] and [O,C,kh,kw]), got ${described}`);
+  const whole = (least: number) => (n: number) => Number.isInteger(n) && n >= least;
+  if (stride.length !== 2 || !stride.every(whole(1)))
+    throw fail(`the stride must be two integers from 1 upward, got ${showShape(stride)}`);
+  if (padding.length !== 4 || !padding.every(whole(0)))
+    throw fail(
+      `the padding must be four integers from 0 upward (top, left, bottom, right), got ${showShape(padding)}`,
+    );
+};
 
 const rules: { [P in Primitive]: Rule<Attributes[P]> } = {
   input: (_, { type }) => type,
@@ -80,8 +102,8 @@ const rules: { [P in Primitive]: Rule<Attributes[P]> } = {
   pow: binary,
   maximum: binary,
   minimum: binary,
-  less: comparison,
-  equal: comparison,
+  less,
+  equal,
   where: ([c, a, b], _, fail) => {
     if (c!.dtype !== 'bool') throw fail(`needs a bool condition, got ${c!.dtype}`);
     sameTypes([a!, b!], fail);
@@ -115,10 +137,7 @@ const rules: { [P in Primitive]: Rule<Attributes[P]> } = {
     return { shape: [...a!.shape.slice(0, -2), m, n], dtype: 'f32' };
   },
   conv2d: ([x, w], attrs, fail) => {
-    if (x!.shape.length !== 4 || w!.shape.length !== 4)
-      throw fail(
-        `needs x [N,C,H,W] and w [O,C,kh,kw], got ${showShape(x!.shape)} and ${showShape(w!.shape)}`,
-      );
+    checkConv([x!, w!], attrs, fail);
     const [n, c, h, width] = x!.shape as [number, number, number, number];
     const [o, c2, kh, kw] = w!.shape as [number, number, number, number];
     if (c !== c2)
@@ -131,6 +150,7 @@ const rules: { [P in Primitive]: Rule<Attributes[P]> } = {
     return { shape: [n, o, oh, ow], dtype: 'f32' };
   },
   conv2dGradInput: ([dy, w], attrs, fail) => {
+    checkConv([dy!, w!], attrs, fail);
     const [n, o, oh, ow] = dy!.shape as [number, number, number, number];
     const [o2, c, kh, kw] = w!.shape as [number, number, number, number];
     if (o !== o2 || !sameShape(convSize(attrs.size, [kh, kw], attrs), [oh, ow]))
@@ -140,6 +160,7 @@ const rules: { [P in Primitive]: Rule<Attributes[P]> } = {
     return { shape: [n, c, ...attrs.size], dtype: 'f32' };
   },
   conv2dGradWeight: ([x, dy], attrs, fail) => {
+    checkConv([x!, dy!], attrs, fail);
     const [n, c, h, width] = x!.shape as [number, number, number, number];
     const [n2, o, oh, ow] = dy!.shape as [number, number, number, number];
     if (n !== n2 || !sameShape(convSize([h, width], attrs.kernel, attrs), [oh, ow]))
@@ -187,6 +208,8 @@ const rules: { [P in Primitive]: Rule<Attributes[P]> } = {
   },
   concat: (inputs, { axis }, fail) => {
     const first = inputs[0]!;
+    if (!Number.isInteger(axis) || axis < 0 || axis >= first.shape.length)
+      throw fail(`there is no axis ${axis} in a tensor of rank ${first.shape.length}`);
     for (const t of inputs)
       if (
         t.dtype !== first.dtype ||
@@ -209,6 +232,7 @@ const rules: { [P in Primitive]: Rule<Attributes[P]> } = {
     return { shape: [...indices!.shape, ...table!.shape.slice(1)], dtype: table!.dtype };
   },
   scatterAdd: ([updates, indices], { rows }, fail) => {
+    if (updates!.dtype === 'bool') throw fail('does not work on bool; cast first');
     if (
       indices!.dtype !== 'i32' ||
       !sameShape(updates!.shape.slice(0, indices!.shape.length), indices!.shape)
@@ -242,7 +266,8 @@ export function typeOf<P extends Primitive>(
   attrs: Attributes[P],
   path: string,
 ): TensorType {
-  const fail = (why: string) => new UserError(`${op}${path ? ` in ${path}` : ''}: ${why}`);
+  const name = 'name' in attrs ? ` ${attrs.name}` : '';
+  const fail = failureIn(`${op}${name}`, path);
   const type = rules[op](inputs, attrs, fail);
   if (type.shape.some((d: number) => !Number.isInteger(d) || d < 1))
     throw fail(

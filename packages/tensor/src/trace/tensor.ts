@@ -1,5 +1,5 @@
 /** @file The tensors that users compute with. Nothing is computed when they are: each call adds a node to the graph being traced. */
-import { UserError } from '../errors.ts';
+import { failureIn, type UserError } from '../errors.ts';
 import {
   type Attributes,
   type DType,
@@ -78,7 +78,7 @@ export class Tensor {
       typeof then === 'number' ? constant(this.builder, then, partner?.dtype ?? 'f32') : then;
     const b =
       typeof otherwise === 'number' ? constant(this.builder, otherwise, a.dtype) : otherwise;
-    const shape = broadcastShape([this.shape, a.shape, b.shape]);
+    const shape = broadcastShape([this.shape, a.shape, b.shape], this.#fail('where'));
     return apply(
       'where',
       [this.broadcastTo(shape), a.broadcastTo(shape), b.broadcastTo(shape)],
@@ -123,8 +123,9 @@ export class Tensor {
   sigmoid(): Tensor {
     return apply('sigmoid', [this], {});
   }
+  /** max(x, 0); its slope at 0 is 0, as PyTorch's. */
   relu(): Tensor {
-    return this.maximum(0);
+    return lift(0, this).less(this).where(this, this.maximum(0).stopGradient());
   }
   abs(): Tensor {
     return apply('abs', [this], {});
@@ -133,8 +134,10 @@ export class Tensor {
   sign(): Tensor {
     return apply('sign', [this], {});
   }
+  /** `low` to `high`; the slope is 1 at both ends, as PyTorch's. */
   clamp(low: number, high: number): Tensor {
-    return this.maximum(low).minimum(high);
+    const clamped = this.maximum(low).minimum(high);
+    return clamped.equal(this).where(this, clamped.stopGradient());
   }
   cast(dtype: DType): Tensor {
     return dtype === this.dtype ? this : apply('cast', [this], { dtype });
@@ -158,8 +161,8 @@ export class Tensor {
    */
   matmul(other: Tensor, { transposeA = false, transposeB = false } = {}): Tensor {
     if (this.rank < 2 || other.rank < 2)
-      throw new UserError(
-        `matmul: needs at least two axes, got ${showShape(this.shape)} and ${showShape(other.shape)}`,
+      throw this.#fail('matmul')(
+        `needs at least two axes, got ${showShape(this.shape)} and ${showShape(other.shape)}`,
       );
     if (other.rank === 2 && this.rank > 2 && !transposeA) {
       const n = other.shape[transposeB ? 0 : 1]!;
@@ -169,7 +172,10 @@ export class Tensor {
         n,
       ]);
     }
-    const batch = broadcastShape([this.shape.slice(0, -2), other.shape.slice(0, -2)]);
+    const batch = broadcastShape(
+      [this.shape.slice(0, -2), other.shape.slice(0, -2)],
+      this.#fail('matmul'),
+    );
     const a = this.broadcastTo([...batch, ...this.shape.slice(-2)]);
     const b = other.broadcastTo([...batch, ...other.shape.slice(-2)]);
     return apply('matmul', [a, b], { transposeA, transposeB });
@@ -180,16 +186,16 @@ export class Tensor {
     const known = shape.reduce((n, d) => (d === -1 ? n : n * d), 1);
     const full = shape.map((d) => (d === -1 ? this.size / known : d));
     if (full.some((d) => !Number.isInteger(d)) || shape.filter((d) => d === -1).length > 1)
-      throw new UserError(`reshape: cannot see ${showShape(this.shape)} as ${showShape(shape)}`);
+      throw this.#fail('reshape')(`cannot see ${showShape(this.shape)} as ${showShape(shape)}`);
     return apply('reshape', [this], { shape: full });
   }
   permute(axes: readonly number[]): Tensor {
-    return apply('permute', [this], { axes: axes.map((a) => axisOf(a, this.rank)) });
+    return apply('permute', [this], { axes: axes.map((a) => this.#axis(a, 'permute')) });
   }
   /** Swaps two axes, by default the last two. */
   transpose(a = -2, b = -1): Tensor {
     const axes = this.shape.map((_, i) => i);
-    const [p, q] = [axisOf(a, this.rank), axisOf(b, this.rank)];
+    const [p, q] = [this.#axis(a, 'transpose'), this.#axis(b, 'transpose')];
     [axes[p], axes[q]] = [q, p];
     return this.permute(axes);
   }
@@ -204,15 +210,19 @@ export class Tensor {
       : apply('broadcast', [aligned], { shape: [...shape] });
   }
   unsqueeze(axis: number): Tensor {
-    const at = axisOf(axis, this.rank + 1);
+    const at = axisOf(axis, this.rank + 1, this.#fail('unsqueeze'));
     return this.reshape([...this.shape.slice(0, at), 1, ...this.shape.slice(at)]);
   }
   squeeze(axis: number): Tensor {
-    const at = axisOf(axis, this.rank);
+    const at = this.#axis(axis, 'squeeze');
+    if (this.shape[at] !== 1)
+      throw this.#fail('squeeze')(`axis ${axis} of ${showShape(this.shape)} is not of length 1`);
     return this.reshape(this.shape.filter((_, i) => i !== at));
   }
   /** Zeros around: [before, after] for each of the last axes. */
   pad(widths: readonly (readonly [number, number])[]): Tensor {
+    if (widths.length > this.rank)
+      throw this.#fail('pad')(`${widths.length} widths for the axes of ${showShape(this.shape)}`);
     const rest = new Array<number>(this.rank - widths.length).fill(0);
     return apply('pad', [this], {
       low: [...rest, ...widths.map((w) => w[0])],
@@ -220,8 +230,8 @@ export class Tensor {
     });
   }
   /** Elements `start` up to, not including, `end` along `axis`; both may count from the end. */
-  slice(axis: number, start: number, end: number = this.shape[axisOf(axis, this.rank)]!): Tensor {
-    const at = axisOf(axis, this.rank);
+  slice(axis: number, start: number, end: number = this.shape[this.#axis(axis, 'slice')]!): Tensor {
+    const at = this.#axis(axis, 'slice');
     const length = this.shape[at]!;
     const position = (i: number) => (i < 0 ? i + length : i);
     return apply('slice', [this], {
@@ -231,10 +241,10 @@ export class Tensor {
   }
   /** Equal parts along `axis`. */
   chunk(parts: number, axis = 0): Tensor[] {
-    const length = this.shape[axisOf(axis, this.rank)]! / parts;
+    const length = this.shape[this.#axis(axis, 'chunk')]! / parts;
     if (!Number.isInteger(length))
-      throw new UserError(
-        `chunk: ${showShape(this.shape)} has no ${parts} equal parts along axis ${axis}`,
+      throw this.#fail('chunk')(
+        `${showShape(this.shape)} has no ${parts} equal parts along axis ${axis}`,
       );
     return Array.from({ length: parts }, (_, i) => this.slice(axis, i * length, (i + 1) * length));
   }
@@ -247,12 +257,20 @@ export class Tensor {
     return apply('stopGradient', [this], {});
   }
 
+  #fail(op: string): (why: string) => UserError {
+    return failureIn(op, this.builder.path);
+  }
+
+  #axis(axis: number, op: string): number {
+    return axisOf(axis, this.rank, this.#fail(op));
+  }
+
   #binary(
     op: 'add' | 'sub' | 'mul' | 'div' | 'pow' | 'maximum' | 'minimum' | 'less' | 'equal',
     other: TensorLike,
   ): Tensor {
     const b = lift(other, this);
-    const shape = broadcastShape([this.shape, b.shape]);
+    const shape = broadcastShape([this.shape, b.shape], this.#fail(op));
     return apply(op, [this.broadcastTo(shape), b.broadcastTo(shape)], {});
   }
 
@@ -263,7 +281,7 @@ export class Tensor {
   ): Tensor {
     const list =
       axes === undefined ? this.shape.map((_, i) => i) : typeof axes === 'number' ? [axes] : axes;
-    const along = [...new Set(list.map((a) => axisOf(a, this.rank)))].sort((p, q) => p - q);
+    const along = [...new Set(list.map((a) => this.#axis(a, op)))].sort((p, q) => p - q);
     const reduced = along.length === 0 ? this : apply(op, [this], { axes: along });
     return keepDims ? reduced : reduced.reshape(this.shape.filter((_, i) => !along.includes(i)));
   }
@@ -277,9 +295,10 @@ export function apply<P extends Primitive>(
 ): Tensor {
   const builder = inputs[0]!.builder;
   if (inputs.some((t) => t.builder !== builder))
-    throw new UserError(
-      `${op}: its operands were traced in different graphs; compute in one trace`,
-    );
+    throw failureIn(
+      op,
+      builder.path,
+    )('its operands were traced in different graphs; compute in one trace');
   return new Tensor(
     builder,
     builder.add(
@@ -302,21 +321,24 @@ export const constant = (builder: NodeSink, value: number, dtype: DType = 'f32')
 const lift = (value: TensorLike, partner: Tensor): Tensor =>
   typeof value === 'number' ? constant(partner.builder, value, partner.dtype) : value;
 
-/** `axis` counted from the front. Throws UserError if the rank has no such axis. */
-export function axisOf(axis: number, rank: number): number {
+/** `axis` counted from the front. Throws `fail`'s error if the rank has no such axis. */
+export function axisOf(axis: number, rank: number, fail: (why: string) => UserError): number {
   const at = axis < 0 ? axis + rank : axis;
   if (!Number.isInteger(at) || at < 0 || at >= rank)
-    throw new UserError(`there is no axis ${axis} in a tensor of rank ${rank}`);
+    throw fail(`there is no axis ${axis} in a tensor of rank ${rank}`);
   return at;
 }
 
-/** NumPy's common shape. Throws UserError where there is none. */
-export function broadcastShape(shapes: readonly Shape[]): number[] {
+/** NumPy's common shape. Throws `fail`'s error where there is none. */
+export function broadcastShape(
+  shapes: readonly Shape[],
+  fail: (why: string) => UserError,
+): number[] {
   const rank = Math.max(...shapes.map((s) => s.length));
   return Array.from({ length: rank }, (_, i) => {
     const lengths = shapes.map((s) => s[i - rank + s.length] ?? 1).filter((d) => d !== 1);
     if (lengths.some((d) => d !== lengths[0]))
-      throw new UserError(
+      throw fail(
         `shapes ${shapes.map(showShape).join(' and ')} do not broadcast: axis ${i - rank} has lengths ${[...new Set(lengths)].join(' and ')}`,
       );
     return lengths[0] ?? 1;

@@ -2,7 +2,7 @@
 import { GraphBuilder } from '../graph/builder.ts';
 import type { DType, Graph, Shape } from '../graph/types.ts';
 import { UserError } from '../errors.ts';
-import { constant, Tensor, type TensorLike } from './tensor.ts';
+import { apply, constant, Tensor, type TensorLike } from './tensor.ts';
 
 /** What a traced function is given: the ways in. */
 export interface Tracer {
@@ -89,16 +89,7 @@ export function concat(tensors: readonly Tensor[], axis = 0): Tensor {
   const first = tensors[0];
   if (!first) throw new UserError('concat: needs at least one tensor');
   const at = axis < 0 ? axis + first.rank : axis;
-  return tensors.length === 1
-    ? first
-    : new Tensor(
-        first.builder,
-        first.builder.add(
-          'concat',
-          tensors.map((t) => t.id),
-          { axis: at },
-        ),
-      );
+  return tensors.length === 1 ? first : apply('concat', tensors, { axis: at });
 }
 
 /** Joins along a new axis. */

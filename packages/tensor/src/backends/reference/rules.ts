@@ -1,5 +1,5 @@
 /** @file What each primitive means, in double precision: one exhaustive table. The other backends are held against it. */
-import { internal, UserError } from '../../errors.ts';
+import { failureIn, internal } from '../../errors.ts';
 import {
   type DType,
   type Node,
@@ -92,9 +92,10 @@ function* rowsAt(indices: Value, rows: number, node: Node): Generator<[at: numbe
   for (let at = 0; at < indices.data.length; at++) {
     const row = indices.data[at]!;
     if (row < 0 || row >= rows)
-      throw new UserError(
-        `${node.op}${node.path && ` in ${node.path}`}: index ${row} is not among the ${rows} rows of the table`,
-      );
+      throw failureIn(
+        node.op,
+        node.path,
+      )(`index ${row} is not among the ${rows} rows of the table`);
     yield [at, row];
   }
 }
