@@ -1,5 +1,7 @@
 // Programs that a check starts.
 import { spawnSync } from 'node:child_process';
+import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 export const root = fileURLToPath(new URL('..', import.meta.url));
@@ -29,19 +31,31 @@ export function output(program, args, options) {
   );
 }
 
+/** What nx runs with; npm's warnings about the machine's settings are left out. */
+export const nxEnvironment = {
+  ...process.env,
+  NX_TUI: 'false',
+  // Without the daemon nx restores cached results even where it believes that they are still there.
+  NX_DAEMON: 'false',
+  npm_config_loglevel: 'error',
+};
+
 /**
- * Runs nx on every project.
+ * Arguments for Node that run a target in several projects, as many at a time as there are cores.
  * @param {string} target such as `lint`
+ * @param {readonly string[]} [more]
  */
-export const everywhere = (target) =>
-  output(
-    process.execPath,
-    [
-      'node_modules/nx/dist/bin/nx.js',
-      'run-many',
-      `--target=${target}`,
-      '--parallel=2',
-      '--output-style=static',
-    ],
-    { env: { ...process.env, NX_DAEMON: 'false', NX_TUI: 'false' } },
-  );
+export const nx = (target, more = []) => [
+  join(root, 'node_modules/nx/dist/bin/nx.js'),
+  'run-many',
+  `--target=${target}`,
+  `--parallel=${Math.min(availableParallelism(), 4)}`,
+  '--output-style=static',
+  ...more,
+];
+
+/**
+ * Runs a target in every project.
+ * @param {string} target
+ */
+export const everywhere = (target) => output(process.execPath, nx(target), { env: nxEnvironment });

@@ -1,13 +1,12 @@
 // Runs the tests of all projects, two at a time on two cores, and sums what ran.
 // npm test [-- [--project=NAME[,NAME]] [ARGUMENT OF VITEST...]]   for example: npm test -- --project=tensor graph
 import { existsSync, globSync, readFileSync, rmSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { run } from '../packages/cli/bin/child.mjs';
+import { nx, nxEnvironment, root } from './process.mjs';
 import { add, line, nothing, summarize } from './test-results.mjs';
 
-const root = fileURLToPath(new URL('..', import.meta.url));
 const RESULT = join('.cache', 'tests.json');
 
 /**
@@ -56,18 +55,11 @@ async function main(args) {
 
   // A filter that fits one project's files finds none in the others.
   const forwarded = rest.length > 0 ? ['--', '--passWithNoTests', ...rest] : [];
-  const nx = [
-    join(root, 'node_modules/nx/dist/bin/nx.js'),
-    'run-many',
-    '--target=test',
-    `--projects=${chosen.map(([, folder]) => folder).join(',')}`,
-    `--parallel=${Math.min(availableParallelism(), 4)}`,
-    '--output-style=static',
-    ...forwarded,
-  ];
-  // Without the daemon nx restores cached results even where it believes that they are still there.
-  const env = { ...process.env, NX_DAEMON: 'false', NX_TUI: 'false' };
-  const status = await run(process.execPath, nx, { cwd: root, env });
+  const folders = chosen.map(([, folder]) => folder).join(',');
+  const status = await run(process.execPath, nx('test', [`--projects=${folders}`, ...forwarded]), {
+    cwd: root,
+    env: nxEnvironment,
+  });
 
   let total = nothing();
   const lacking = [];
