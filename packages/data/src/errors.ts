@@ -12,7 +12,8 @@ export function internal(message: string): Error {
   return new Error(`internal: ${message}`);
 }
 
-/** What went wrong, in the words of whatever was thrown. */
+/** What went wrong, in the words of whatever was thrown, on one line (libvips may gather several complaints). */
 export function reason(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  const words = error instanceof Error ? error.message : String(error);
+  return words.trim().replace(/\s*\n\s*/g, '; ');
 }

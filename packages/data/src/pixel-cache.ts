@@ -3,7 +3,7 @@ import type { Rgb } from './pixels.ts';
 /** Decoded pictures kept within a byte budget; the one unused for longest goes first. */
 export interface PixelCache {
   /** Picture `index`, from memory or by `decode`. Calls for the same picture share one decoding; a failed one is not kept. */
-  get(index: number, decode: (index: number) => Promise<Rgb>): Promise<Rgb>;
+  get(index: number, decode: () => Promise<Rgb>): Promise<Rgb>;
 }
 
 /** Budget in bytes; a picture larger than all of it is never kept. */
@@ -32,7 +32,7 @@ export function pixelCache(budget: number): PixelCache {
       }
       const running = underway.get(index);
       if (running !== undefined) return running;
-      const started = decode(index)
+      const started = decode()
         .then((picture) => {
           keep(index, picture);
           return picture;

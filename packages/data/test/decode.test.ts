@@ -57,10 +57,16 @@ describe('pictures of the right size', () => {
 });
 
 describe('resampling against PIL (fixtures/data, 0..255)', () => {
-  // The source is a mosaic of sharp 64-pixel pictures with hard seams, harsher than a photograph. Measured (RMS / largest):
-  // 96: .47-.59 / 8, 48: .40-.53 / 5, 24 (libvips averages whole pixels first from 4x on): 1.01-1.08 / 7, enlarging: .32-.51 / 1-8;
-  // lanczos enlarges with bicubic, which libvips has instead: 1.96 / 27.
-  const limits: Readonly<Record<string, number>> = { 96: 0.7, 48: 0.7, 24: 1.3, 160: 0.6, 41: 0.7 };
+  // The source is a mosaic of sharp 64-pixel pictures with hard seams, harsher than a photograph. Measured, RMS (largest):
+  // to 96, 48 and 41x64 .43-.51 (5), to 24, where libvips averages whole pixels first, .84-.96 (8), enlarged .32-.46 (3).
+  // lanczos enlarges with bicubic, which libvips has in its place: 1.97 (21).
+  const limits: Readonly<Record<string, number>> = {
+    96: 0.6,
+    48: 0.6,
+    41: 0.6,
+    24: 1.1,
+    160: 0.55,
+  };
   const names = readdirSync(fixtures).filter((name) =>
     /^(bilinear|bicubic|lanczos)-\d+x\d+\.png$/.test(name),
   );

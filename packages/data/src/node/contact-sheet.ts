@@ -53,6 +53,7 @@ export async function contactSheet(
   const { width, height } = sheet;
   return sharp({ create: { width, height, channels: 3, background: '#ffffff' } })
     .composite([...placed, { input: labels, left: 0, top: 0 }])
+    .removeAlpha()
     .png()
     .toBuffer();
 }

@@ -90,22 +90,26 @@ async function openFolder(
   caption?: string,
 ): Promise<ImageFolder> {
   const scan = await scanFolder(folder);
-  const items = await inspect(folder, scan, caption);
   const cache = pixelCache(options.cacheBytes ?? 256 * 2 ** 20);
   const remarks = new Map<string, string>();
-  const decodeItem = async (index: number): Promise<Rgb> => {
-    const { path } = items[index]!;
-    const { remark, ...rgb } = await decodePicture(path, fit);
-    if (remark !== undefined) remarks.set(path, remark);
-    return rgb;
+  const decodeAt = (index: number, path: string): Promise<Rgb> =>
+    cache.get(index, async () => {
+      const { remark, ...rgb } = await decodePicture(path, fit);
+      if (remark !== undefined) remarks.set(path, remark);
+      return rgb;
+    });
+  const items = await forAll(scan.pictures, folder, async (file, index): Promise<ImageItem> => {
+    const path = join(folder, file);
+    const { width, height } = await readSize(path);
+    const filewords = caption ?? (await captionOf(folder, file, scan));
+    if (options.verify ?? true) await decodeAt(index, path);
+    return Object.freeze({ file, path, filewords, width, height });
+  });
+  const decode = async (index: number): Promise<Rgb> => {
+    const item = items[index];
+    if (item !== undefined) return decodeAt(index, item.path);
+    throw new UserError(`${folder} has pictures 0 to ${items.length - 1}, no picture ${index}`);
   };
-  const decode = async (index: number) => {
-    if (items[index] === undefined) {
-      throw new UserError(`${folder} has pictures 0 to ${items.length - 1}, no picture ${index}`);
-    }
-    return cache.get(index, decodeItem);
-  };
-  if (options.verify ?? true) await forAll(items, folder, (_item, index) => decode(index));
   return {
     folder,
     items,
@@ -119,19 +123,6 @@ async function openFolder(
     decode,
     pixels: async (index, flip = false) => toPixels(await decode(index), flip),
   };
-}
-
-async function inspect(
-  folder: string,
-  scan: Scan,
-  caption?: string,
-): Promise<readonly ImageItem[]> {
-  return forAll(scan.pictures, folder, async (file) => {
-    const path = join(folder, file);
-    const { width, height } = await readSize(path);
-    const filewords = caption ?? (await captionOf(folder, file, scan));
-    return Object.freeze({ file, path, filewords, width, height });
-  });
 }
 
 async function captionOf(folder: string, file: string, scan: Scan): Promise<string> {

@@ -25,7 +25,7 @@ export async function scanFolder(folder: string): Promise<Scan> {
   const others: string[] = [];
   for (const entry of entries) {
     if (await isFile(folder, entry)) files.push(entry.name);
-    else others.push('folders');
+    else others.push('folders or dead links');
   }
   const pictures = files.filter((name) => EXTENSIONS.includes(extension(name))).sort(byBytes);
   const texts = files.filter((name) => extension(name) === '.txt');
@@ -105,10 +105,10 @@ function withoutPicture(
   ];
 }
 
-/** "2 .heic, 1 folders" */
+/** "1 .gif, 2 .heic" */
 function counted(kinds: readonly string[]): string {
   const counts = new Map<string, number>();
-  for (const kind of kinds) counts.set(kind, (counts.get(kind) ?? 0) + 1);
+  for (const kind of [...kinds].sort()) counts.set(kind, (counts.get(kind) ?? 0) + 1);
   return [...counts].map(([kind, count]) => `${count} ${kind}`).join(', ');
 }
 

@@ -12,6 +12,7 @@ const meanings: Readonly<Record<string, string>> = {
   EPERM: 'you may not write there',
   EROFS: 'the disk is read-only',
   ENOTDIR: 'part of its path is a file, not a folder',
+  EEXIST: 'part of its path is a file, not a folder',
   EISDIR: 'there is a folder of that name',
 };
 
@@ -30,7 +31,8 @@ export async function writeWhole(path: string, bytes: Uint8Array, force = false)
     if (error instanceof UserError) throw error;
     throw new UserError(`${path} was not written: ${meanings[codeOf(error)] ?? reason(error)}`);
   } finally {
-    await rm(temporary, { force: true });
+    // What has been renamed, or never began, is not there to be removed.
+    await rm(temporary, { force: true }).catch(() => undefined);
   }
 }
 
