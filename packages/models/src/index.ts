@@ -33,3 +33,25 @@ export {
   vectorNames,
 } from './tokenizer/tokenizer.ts';
 export { type Vocabulary, vocabularyFromMerges } from './tokenizer/vocabulary.ts';
+export { guide } from './samplers/guidance.ts';
+export type {
+  Denoise,
+  Sampler,
+  SamplerName,
+  SamplerStep,
+  SamplingOptions,
+  SamplingPlan,
+  SamplingRun,
+  SigmaSpacing,
+  TimestepSpacing,
+} from './samplers/sampler.ts';
+export { samplerNamed, samplers } from './samplers/samplers.ts';
+export {
+  type DiffusionCoefficients,
+  diffusionCoefficients,
+  type NoiseSchedule,
+  type NoiseScheduleOptions,
+  noiseSchedule,
+  rescaleZeroTerminalSnr,
+  snr,
+} from './schedule/noiseSchedule.ts';
