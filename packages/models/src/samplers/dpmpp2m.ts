@@ -29,8 +29,8 @@ export function dpmpp2mPlan(options: SamplingOptions): SamplingPlan {
 }
 
 /**
- * DPM-Solver++(2M), midpoint. Lu et al. 2022, arXiv:2211.01095, algorithm 2; first order (equation 9 with k = 1) in the first step and in
- * the last, whose end has no noise.
+ * DPM-Solver++(2M), midpoint. Lu et al. 2022, arXiv:2211.01095, algorithm 2; first order in the first step and in the last, whose
+ * end has no noise.
  */
 export async function* dpmpp2m(run: SamplingRun): AsyncGenerator<SamplerStep, void, undefined> {
   const { denoise, schedule } = run;

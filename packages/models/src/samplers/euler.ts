@@ -39,7 +39,7 @@ export function scaledInput(x: Float32Array, sigma: number): Float32Array {
   return x.map((value) => value / scale);
 }
 
-/** dx/dσ = (x − x_0) / σ, from the U-Net's output. Karras et al. 2022, equation 4; for v with the skip and output scales of its table 1, σ_data = 1. */
+/** dx/dσ = (x − x_0) / σ, from the U-Net's output. Karras et al. 2022, equations 1 and 3 with σ(t) = t; a v prediction is the network of its table 1 (σ_data = 1), negated. */
 export function derivative(
   { config }: SamplingOptions['schedule'],
   x: Float32Array,

@@ -6,7 +6,7 @@ export type SamplerName = 'ddim' | 'euler' | 'euler-a' | 'plms' | 'dpmpp-2m';
 export type TimestepSpacing = ScheduleConfig['timestepSpacing'];
 export type SigmaSpacing = 'normal' | 'karras';
 
-/** The U-Net with guidance: latents as it wants them and a timestep (fractional for Euler) to its prediction of the same shape. */
+/** The U-Net with guidance: latents as it wants them and a timestep (fractional for Euler) to its prediction of the same shape, a new array each time. */
 export type Denoise = (latents: Float32Array, timestep: number) => Promise<Float32Array>;
 
 export interface SamplingOptions {
