@@ -6,6 +6,7 @@ import {
   sizeOf,
   type TensorType,
 } from '../../graph/types.ts';
+import { emitAttention, emitAttentionGrad } from './attention.ts';
 import type { Emitter, Name } from './emit.ts';
 import type { Lowering } from './lower.ts';
 
@@ -28,6 +29,18 @@ function centredGradient(e: Emitter, g: Name, h: Name): Name {
   return e.node('Sub', [inner, e.node('Mul', [h, meanOver(e, e.node('Mul', [g, h]), [-1])])]);
 }
 
+const halves = (e: Emitter, x: Name): [Name, Name] =>
+  e.nodeWith(2, 'Split', [x], { attributes: { axis: -1, num_outputs: 2 } }) as [Name, Name];
+
+/** dy (Phi(x) + x phi(x)), with z = x / sqrt(2): dy (1 + erf(z) + 2 z exp(-z z) / sqrt(pi)) / 2 */
+function geluGradient(e: Emitter, dy: Name, x: Name): Name {
+  const z = e.node('Mul', [x, e.f32(Math.SQRT1_2)]);
+  const bell = e.node('Exp', [e.node('Neg', [e.node('Mul', [z, z])])]);
+  const slope = e.node('Mul', [e.node('Mul', [z, bell]), e.f32(2 / Math.sqrt(Math.PI))]);
+  const twice = e.node('Add', [e.node('Add', [e.node('Erf', [z]), slope]), e.f32(1)]);
+  return e.node('Mul', [e.node('Mul', [twice, dy]), e.f32(0.5)]);
+}
+
 export const compositeLowerings: Readonly<Record<string, CompositeLowering>> = {
   silu: ({ inputs, options, at }) => [
     at.emit.node('QuickGelu', [at.value(inputs[0]!)], {
@@ -35,7 +48,30 @@ export const compositeLowerings: Readonly<Record<string, CompositeLowering>> = {
       attributes: { alpha: { float: number(options, 'alpha') } },
     }),
   ],
+  siluGrad: ({ inputs, options, at }) => {
+    const e = at.emit;
+    const [dy, x] = inputs.map((i) => at.value(i));
+    const alpha = number(options, 'alpha');
+    const z = alpha === 1 ? x! : e.node('Mul', [x!, e.f32(alpha)]);
+    const s = e.node('Sigmoid', [z]);
+    const inner = e.node('Add', [e.node('Sub', [z, e.node('Mul', [z, s])]), e.f32(1)]);
+    return [e.node('Mul', [e.node('Mul', [s, inner]), dy!])];
+  },
   gelu: ({ inputs, at }) => [at.emit.node('Gelu', [at.value(inputs[0]!)], { domain: MS })],
+  geluGrad: ({ inputs, at }) => [geluGradient(at.emit, at.value(inputs[0]!), at.value(inputs[1]!))],
+  geglu: ({ inputs, at }) => {
+    const e = at.emit;
+    const [value, gate] = halves(e, at.value(inputs[0]!));
+    return [e.node('Mul', [value, e.node('Gelu', [gate], { domain: MS })])];
+  },
+  gegluGrad: ({ inputs, at }) => {
+    const e = at.emit;
+    const dy = at.value(inputs[0]!);
+    const [value, gate] = halves(e, at.value(inputs[1]!));
+    const dvalue = e.node('Mul', [dy, e.node('Gelu', [gate], { domain: MS })]);
+    const dgate = geluGradient(e, e.node('Mul', [dy, value]), gate);
+    return [e.node('Concat', [dvalue, dgate], { attributes: { axis: -1 } })];
+  },
   softmax: ({ inputs, options, at }) => [
     at.emit.node('Softmax', [at.value(inputs[0]!)], {
       attributes: { axis: number(options, 'axis') },
@@ -58,7 +94,7 @@ export const compositeLowerings: Readonly<Record<string, CompositeLowering>> = {
     const shape = shapeOf(at, inputs[0]!);
     const x = at.value(inputs[0]!);
     const { grouped, perChannel, length } = groupShapes(shape, number(options, 'groups'));
-    const ones = e.node('Expand', [e.f32([1]), e.i64([length])]);
+    const ones = e.f32(new Array<number>(length).fill(1));
     const [h, mean, invStd] = e.nodeWith(3, 'LayerNormalization', [e.reshape(x, grouped), ones], {
       attributes: { axis: -1, epsilon: { float: number(options, 'eps') } },
     });
@@ -74,22 +110,8 @@ export const compositeLowerings: Readonly<Record<string, CompositeLowering>> = {
     const h = e.node('Mul', [e.node('Sub', [e.reshape(x!, grouped), mean!]), invStd!]);
     return [e.reshape(e.node('Mul', [centredGradient(e, g, h), invStd!]), shape)];
   },
-  attention: ({ inputs, options, outputs, at }) => {
-    const heads = number(options, 'heads');
-    const attributes = {
-      num_heads: heads,
-      scale: { float: number(options, 'scale') },
-      unidirectional: Number(options.causal),
-    };
-    void outputs;
-    return [
-      at.emit.node(
-        'MultiHeadAttention',
-        inputs.map((i) => at.value(i)),
-        { domain: MS, attributes },
-      ),
-    ];
-  },
+  attention: ({ inputs, options, at }) => [emitAttention(at, inputs, options)],
+  attentionGrad: ({ inputs, options, at }) => emitAttentionGrad(at, inputs, options),
 };
 
 function groupShapes(

@@ -14,6 +14,7 @@ import { expandComposites, needed, usersOf } from '../../graph/walk.ts';
 import { compositeLowerings } from './composites.ts';
 import { emitConv, emitConvGradInput, emitConvGradWeight } from './convolution.ts';
 import { Emitter, type Name } from './emit.ts';
+import { type Biased, planBiases } from './fuse.ts';
 import type { OnnxModel, OnnxValue } from './onnx.ts';
 
 /** What a rule sees besides its node. */
@@ -49,11 +50,21 @@ const broadcasting =
   (opType: string): LowerRule<object> =>
   ({ inputs, shape, at }) => {
     const operands = inputs.map((i) => at.operand(i));
-    const covered = shape.every(
-      (d, axis) => d === 1 || inputs.some((i) => sourceShape(at, i)[axis] === d),
-    );
+    // A scalar constant has lost its rank; one operand must still have it, and every length.
+    const covered =
+      inputs.some((i) => !isScalar(at, i)) &&
+      shape.every((d, axis) => d === 1 || inputs.some((i) => sourceShape(at, i)[axis] === d));
     return at.emit.node(opType, covered ? operands : [at.value(inputs[0]!), ...operands.slice(1)]);
   };
+const isScalar = (at: Lowering, id: NodeId): boolean => scalarOf(at, id) !== undefined;
+/** The number that a node repeats everywhere, if it is a literal. */
+const scalarOf = (at: Lowering, id: NodeId): number | undefined => {
+  const node = at.node(id);
+  if (node.op === 'broadcast' || node.op === 'reshape') return scalarOf(at, node.inputs[0]!);
+  return node.op === 'constant' && node.dtype === 'f32' && node.attrs.data.length === 1
+    ? node.attrs.data[0]
+    : undefined;
+};
 const sourceShape = (at: Lowering, id: NodeId): Shape => {
   const node = at.node(id);
   return node.op === 'broadcast' ? sourceShape(at, node.inputs[0]!) : node.shape;
@@ -104,8 +115,7 @@ const rules: { [P in Primitive]: LowerRule<Attributes[P]> } = {
   sigmoid: elementwise('Sigmoid'),
   abs: elementwise('Abs'),
   sign: elementwise('Sign'),
-  add: ({ id, inputs, attrs, shape, dtype, at }) =>
-    withBias(at, inputs, shape) ?? broadcasting('Add')({ id, inputs, attrs, shape, dtype, at }),
+  add: broadcasting('Add'),
   sub: broadcasting('Sub'),
   mul: broadcasting('Mul'),
   div: broadcasting('Div'),
@@ -197,29 +207,18 @@ const unreshaped = (at: Lowering, id: NodeId): NodeId => {
   return node.op === 'reshape' ? unreshaped(at, node.inputs[0]!) : id;
 };
 
-/** A convolution or matrix product with a per-channel addend read by nobody else becomes one operator. */
-function withBias(at: Lowering, inputs: readonly NodeId[], shape: Shape): Name | undefined {
-  for (const [product, addend] of [inputs, [...inputs].reverse()] as [NodeId, NodeId][]) {
-    const node = at.node(product);
-    const bias = at.node(addend);
-    if (at.uses(product) !== 1 || bias.op !== 'broadcast') continue;
-    const source = at.node(bias.inputs[0]!);
-    if (node.op === 'conv2d' && source.shape.every((d, i) => (i === 1 ? d === shape[1] : d === 1)))
-      return lowerConv(
-        at,
-        node.inputs,
-        node.attrs,
-        at.reshaped(unreshaped(at, bias.inputs[0]!), [shape[1]!]),
-      );
-    if (node.op === 'matmul' && shape.length === 2 && sameShape(source.shape, [1, shape[1]!])) {
-      const a = unswapped(at, node.inputs[0]!, node.attrs.transposeA);
-      const b = unswapped(at, node.inputs[1]!, node.attrs.transposeB);
-      return at.emit.node('Gemm', [at.value(a.id), at.value(b.id), at.value(bias.inputs[0]!)], {
-        attributes: { transA: Number(a.transposed), transB: Number(b.transposed) },
-      });
-    }
-  }
-  return undefined;
+/** A product with its addends as one operator. */
+function lowerBiased(at: Lowering, { product, addends }: Biased, shape: Shape): Name {
+  const e = at.emit;
+  const channels = product.op === 'conv2d' ? shape[1]! : shape[shape.length - 1]!;
+  const [first, ...others] = addends.map((id) => at.reshaped(unreshaped(at, id), [channels]));
+  const bias = others.reduce((total, other) => e.node('Add', [total, other]), first!);
+  if (product.op === 'conv2d') return lowerConv(at, product.inputs, product.attrs, bias);
+  const a = unswapped(at, product.inputs[0]!, product.attrs.transposeA);
+  const b = unswapped(at, product.inputs[1]!, product.attrs.transposeB);
+  const attributes = { transA: Number(a.transposed), transB: Number(b.transposed) };
+  const sum = e.node('Gemm', [at.value(a.id), at.value(b.id), bias], { attributes });
+  return shape.length === 2 ? sum : e.reshape(sum, shape);
 }
 
 function lowerConv(
@@ -240,6 +239,7 @@ export function lower(graph: Graph, emitWeight: WeightEmitter): OnnxModel {
   );
   const live = needed(spelled);
   const users = usersOf(spelled);
+  const { biased, inside } = planBiases(spelled);
   const results = new Map<NodeId, number>();
   for (const id of [...Object.values(spelled.outputs), ...Object.values(spelled.updates)])
     results.set(id, (results.get(id) ?? 0) + 1);
@@ -271,8 +271,12 @@ export function lower(graph: Graph, emitWeight: WeightEmitter): OnnxModel {
         ? emitWeight(emit, node.attrs.name, shape)
         : emit.reshape(value(id), shape);
     },
-    operand: (id) =>
-      nodeOf(id).op === 'broadcast' ? at.operand(nodeOf(id).inputs[0]!) : value(id),
+    operand: (id) => {
+      const scalar = scalarOf(at, id);
+      if (scalar !== undefined) return emit.f32(scalar);
+      const node = nodeOf(id);
+      return node.op === 'broadcast' ? at.operand(node.inputs[0]!) : value(id);
+    },
     uses: (id) => users[id]!.length + (results.get(id) ?? 0),
   };
   const compositeNames = (id: NodeId): readonly Name[] => {
@@ -293,6 +297,8 @@ export function lower(graph: Graph, emitWeight: WeightEmitter): OnnxModel {
     if (node.op === 'weight') return emitWeight(emit, node.attrs.name, node.shape);
     if (node.op === 'composite') return compositeNames(id)[0]!;
     if (node.op === 'part') return compositeNames(node.inputs[0]!)[node.attrs.index]!;
+    const chain = biased.get(id);
+    if (chain) return lowerBiased(at, chain, node.shape);
     const rule = (rules as unknown as Record<string, LowerRule<unknown>>)[node.op]!;
     return rule({
       id,
@@ -314,7 +320,7 @@ export function lower(graph: Graph, emitWeight: WeightEmitter): OnnxModel {
       node.op === 'permute' ||
       node.op === 'weight' ||
       node.op === 'constant' ||
-      (at.uses(id) === 1 && (node.op === 'conv2d' || node.op === 'matmul'))
+      inside.has(id)
     );
   }
 
