@@ -13,3 +13,4 @@ export { nullBackend } from './backends/null/backend.ts';
 export { reference } from './backends/reference/backend.ts';
 export { hostArray } from './host/array.ts';
 export { type Draws, draws } from './random/draws.ts';
+export { nearest } from './host/nearest.ts';
