@@ -12,7 +12,7 @@ import {
 } from '../../graph/types.ts';
 import { expandComposites, needed, usersOf } from '../../graph/walk.ts';
 import { compositeLowerings } from './composites.ts';
-import { emitConv, emitConvGradInput, emitConvGradWeight } from './convolution.ts';
+import { emitConv, emitConvGradInput, emitConvGradWeight, type Size4 } from './convolution.ts';
 import { Emitter, type Name } from './emit.ts';
 import { type Biased, planBiases } from './fuse.ts';
 import type { OnnxModel, OnnxValue } from './onnx.ts';
@@ -70,7 +70,6 @@ const sourceShape = (at: Lowering, id: NodeId): Shape => {
   return node.op === 'broadcast' ? sourceShape(at, node.inputs[0]!) : node.shape;
 };
 const onnxType = { f32: 1, i32: 6, bool: 9 } as const;
-type Size4 = readonly [number, number, number, number];
 
 /** The tensor and the order in which a matrix product may read it without a transposed copy. */
 const unswapped = (
@@ -139,7 +138,8 @@ const rules: { [P in Primitive]: LowerRule<Attributes[P]> } = {
       transB: b.transposed,
     });
   },
-  conv2d: (call) => lowerConv(call.at, call.inputs, call.attrs, undefined),
+  conv2d: ({ inputs, attrs, shape, at }) =>
+    emitConv(at, inputs[0]!, inputs[1]!, undefined, attrs, shape as unknown as Size4),
   conv2dGradInput: ({ inputs, attrs, at }) => emitConvGradInput(at, inputs[0]!, inputs[1]!, attrs),
   conv2dGradWeight: ({ inputs, attrs, at }) =>
     emitConvGradWeight(at, inputs[0]!, inputs[1]!, attrs),
@@ -213,23 +213,21 @@ function lowerBiased(at: Lowering, { product, addends }: Biased, shape: Shape): 
   const channels = product.op === 'conv2d' ? shape[1]! : shape[shape.length - 1]!;
   const [first, ...others] = addends.map((id) => at.reshaped(unreshaped(at, id), [channels]));
   const bias = others.reduce((total, other) => e.node('Add', [total, other]), first!);
-  if (product.op === 'conv2d') return lowerConv(at, product.inputs, product.attrs, bias);
+  if (product.op === 'conv2d')
+    return emitConv(
+      at,
+      product.inputs[0]!,
+      product.inputs[1]!,
+      bias,
+      product.attrs,
+      shape as unknown as Size4,
+    );
   const a = unswapped(at, product.inputs[0]!, product.attrs.transposeA);
   const b = unswapped(at, product.inputs[1]!, product.attrs.transposeB);
   const attributes = { transA: Number(a.transposed), transB: Number(b.transposed) };
   const sum = e.node('Gemm', [at.value(a.id), at.value(b.id), bias], { attributes });
   return shape.length === 2 ? sum : e.reshape(sum, shape);
 }
-
-function lowerConv(
-  at: Lowering,
-  [x, w]: readonly NodeId[],
-  attrs: Attributes['conv2d'],
-  bias: Name | undefined,
-): Name {
-  return emitConv(at.emit, at.value(x!), at.value(w!), bias, size4(at, w!), attrs);
-}
-const size4 = (at: Lowering, id: NodeId): Size4 => at.node(id).shape as unknown as Size4;
 
 /** The whole graph as an ONNX model. Inputs are called `in:NAME`, outputs `out:NAME`, next states `next:NAME`. */
 export function lower(graph: Graph, emitWeight: WeightEmitter): OnnxModel {
