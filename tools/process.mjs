@@ -38,6 +38,8 @@ export const nxEnvironment = {
   // Without the daemon nx restores cached results even where it believes that they are still there.
   NX_DAEMON: 'false',
   npm_config_loglevel: 'error',
+  // nx would have every program colour its output, also where that goes to a file.
+  FORCE_COLOR: process.env.FORCE_COLOR ?? (process.stdout.isTTY ? '1' : '0'),
 };
 
 /**
