@@ -8,16 +8,18 @@ import {
   configIn,
   evaluate,
   expectClose,
+  f32Bar,
   given,
   json,
   numbersOf,
   open,
+  own,
   weightsIn,
 } from './harness.ts';
 
 const goldens = 'fixtures/goldens';
 const tiny = parseClipTextConfig(json(`${goldens}/tiny-sd/text_encoder/config.json`), 'tiny-sd');
-const own = (name: string) => {
+const ours = (name: string) => {
   const results = open(`fixtures/networks/${name}.safetensors`);
   return {
     name,
@@ -27,6 +29,7 @@ const own = (name: string) => {
     inputs: 'in.',
     outputs: 'out.',
     pooled: 'pooled',
+    bar: own,
   };
 };
 const networks = [
@@ -38,14 +41,15 @@ const networks = [
     inputs: '',
     outputs: '',
     pooled: 'pooler_output',
+    bar: () => f32Bar,
   },
-  own('gelu-text'),
-  own('legacy-text'),
+  ours('gelu-text'),
+  ours('legacy-text'),
 ];
 
 describe.each(backends)('on $name', (backend) => {
   test.each(networks)('agrees with transformers: $name', async (network) => {
-    const { name, config, weights, results, inputs, outputs, pooled } = network;
+    const { name, config, weights, results, inputs, outputs, pooled, bar } = network;
     const ids = given(results, `${inputs}input_ids`);
     const out = await evaluate(backend, weights, { ids }, (input, tracer) => {
       const scope = new Scope(tracer, 'text_encoder');
@@ -59,7 +63,7 @@ describe.each(backends)('on $name', (backend) => {
     });
     expect(Object.keys(out).length).toBe(config.numHiddenLayers + 4);
     for (const key of Object.keys(out))
-      expectClose(out[key], numbersOf(results, outputs + key), `${name} ${key}`);
+      expectClose(out[key], numbersOf(results, outputs + key), `${name} ${key}`, bar(backend));
   });
 
   test.each(networks.slice(1))('joins chunks as A1111 does: $name', async (network) => {
@@ -70,7 +74,7 @@ describe.each(backends)('on $name', (backend) => {
     const { out } = await evaluate(backend, weights, { chunks }, (input, tracer) => ({
       out: encodePromptChunks(new Scope(tracer, 'text_encoder'), config, input.chunks),
     }));
-    expectClose(out, numbersOf(results, 'out.chunks'), name);
+    expectClose(out, numbersOf(results, 'out.chunks'), name, own(backend));
   });
 
   test('pools the first token where a sequence has no end token, as transformers does', async () => {
