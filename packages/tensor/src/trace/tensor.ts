@@ -134,10 +134,10 @@ export class Tensor {
   sign(): Tensor {
     return apply('sign', [this], {});
   }
-  /** `low` to `high`; the slope is 1 at both ends, as PyTorch's. */
+  /** `low` to `high`; the slope at both ends is 0, as PyTorch's. */
   clamp(low: number, high: number): Tensor {
-    const clamped = this.maximum(low).minimum(high);
-    return clamped.equal(this).where(this, clamped.stopGradient());
+    const clamped = this.maximum(low).minimum(high).stopGradient();
+    return lift(low, this).less(this).where(this.less(high).where(this, clamped), clamped);
   }
   cast(dtype: DType): Tensor {
     return dtype === this.dtype ? this : apply('cast', [this], { dtype });

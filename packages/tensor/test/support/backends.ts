@@ -1,0 +1,49 @@
+/** @file The backends that every test of results runs on, and how near to PyTorch's float64 each has to come. */
+import { expect } from 'vitest';
+import type { Backend } from '../../src/backend.ts';
+import { reference } from '../../src/backends/reference/backend.ts';
+import type { Shape } from '../../src/graph/types.ts';
+import { cpu } from '../../src/node/index.ts';
+import type { HostArray } from '../../src/backend.ts';
+
+export interface TestedBackend {
+  readonly backend: Backend;
+  /** Largest error allowed of an element, over its own size. */
+  readonly relative: number;
+  /** Largest error allowed of an element, over the largest of its tensor. */
+  readonly absolute: number;
+  /** What rounding may do to an intermediate result, over its size. */
+  readonly epsilon: number;
+}
+
+export const backends: readonly TestedBackend[] = [
+  // Rounding to f32 once is half of 2^-23; sums that cancel add what double precision loses.
+  { backend: reference, relative: 6e-8, absolute: 1e-12, epsilon: 2 ** -53 },
+  { backend: cpu({ threads: 1 }), relative: 1e-5, absolute: 1e-5, epsilon: 2 ** -24 },
+];
+
+/** Holds `actual` against `expected`: the same NaN and infinities, and finite numbers within the backend's tolerance. */
+export function expectClose(
+  actual: HostArray,
+  expected: { shape: Shape; data: ArrayLike<number> },
+  tested: Pick<TestedBackend, 'relative' | 'absolute' | 'epsilon'>,
+  what: string,
+  amplification = 1,
+): void {
+  const relative = tested.relative + (amplification - 1) * tested.epsilon;
+  const absolute = tested.absolute + (amplification - 1) * tested.epsilon;
+  expect(actual.shape, what).toEqual(expected.shape);
+  const wanted = Array.from(expected.data);
+  const largest = Math.max(0, ...wanted.filter(Number.isFinite).map(Math.abs));
+  const wrong = wanted.flatMap((want, i) => {
+    const got = actual.data[i]!;
+    const near =
+      Object.is(got, want) ||
+      got === want ||
+      Math.abs(got - want) <= relative * Math.abs(want) + absolute * largest;
+    return near ? [] : [`element ${i}: ${got} instead of ${want}`];
+  });
+  if (actual.data.length !== wanted.length)
+    wrong.push(`${actual.data.length} elements instead of ${wanted.length}`);
+  expect(wrong.slice(0, 5), `${what} (${wrong.length} wrong)`).toEqual([]);
+}
