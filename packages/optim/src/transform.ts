@@ -1,0 +1,79 @@
+/** @file What changes gradients, and what turns them into new parameters: traced functions with states, that chain. */
+import type { Shape, Tensor } from '@sdft/tensor';
+import type { Schedule } from './schedule.ts';
+
+/** Values by the name of the parameter (or state) that they belong to. */
+export type Named<T> = Readonly<Record<string, T>>;
+
+/** A transform as plain data: its name and settings, as a recipe file holds them. */
+export interface TransformRecipe {
+  readonly name: string;
+  readonly [setting: string]: unknown;
+}
+
+/** What a transform sees at one optimizer step. Everything is f32. */
+export interface UpdateCall {
+  readonly gradients: Named<Tensor>;
+  readonly parameters: Named<Tensor>;
+  /** The present values of this transform's states. */
+  readonly state: Named<Tensor>;
+  /** The present values of this transform's `numbers`, [] each. */
+  readonly numbers: Named<Tensor>;
+  /** The learning rate of each parameter, [] each. */
+  readonly lr: Named<Tensor>;
+  /** Weight decay of single parameters, where it is not the optimizer's own. */
+  readonly weightDecay?: Named<number>;
+}
+
+interface Stateful {
+  readonly recipe: TransformRecipe;
+  /** Numbers that change from step to step. They are evaluated in double precision on the host and enter the graph as tensors, never baked in. */
+  readonly numbers: Named<Schedule>;
+  /** Shapes of the states for parameters of these shapes. Every state starts as zeros. */
+  init(parameters: Named<Shape>): Named<Shape>;
+}
+
+/** Changes gradients on their way to the optimizer, such as clipping. */
+export interface GradientTransform extends Stateful {
+  /** New gradients and the next value of every state. */
+  update(call: UpdateCall): {
+    readonly gradients: Named<Tensor>;
+    readonly state: Named<Tensor>;
+  };
+}
+
+/** Turns gradients into new parameters. */
+export interface Optimizer extends Stateful {
+  /** The learning rate, or rates as A1111 writes them (`5e-3:100, 1e-3:1000`); schedules multiply it. */
+  readonly lr: number | string;
+  /** New parameters and the next value of every state. */
+  update(call: UpdateCall): {
+    readonly parameters: Named<Tensor>;
+    readonly state: Named<Tensor>;
+  };
+}
+
+/** The same record with each value changed. */
+export const mapNamed = <A, B>(
+  record: Named<A>,
+  change: (value: A, name: string) => B,
+): Record<string, B> =>
+  Object.fromEntries(Object.entries(record).map(([name, value]) => [name, change(value, name)]));
+
+/** Records joined into one, each name with its record's prefix. */
+export const joinNamed = <T>(
+  records: readonly (readonly [prefix: string, Named<T>])[],
+): Record<string, T> =>
+  Object.fromEntries(
+    records.flatMap(([prefix, record]) =>
+      Object.entries(record).map(([name, value]) => [`${prefix}${name}`, value] as const),
+    ),
+  );
+
+/** The part of a joined record that has this prefix, without it. */
+export const partOf = <T>(record: Named<T>, prefix: string): Record<string, T> =>
+  Object.fromEntries(
+    Object.entries(record).flatMap(([name, value]) =>
+      name.startsWith(prefix) ? [[name.slice(prefix.length), value] as const] : [],
+    ),
+  );

@@ -1,0 +1,154 @@
+"""Writes fixtures/optim/*.json: optimizers as PyTorch has them, schedules as diffusers and A1111 have them, for packages/optim/test.
+
+    python tools/optim/make_fixtures.py STABLE_DIFFUSION_WEBUI
+
+STABLE_DIFFUSION_WEBUI is a checkout of AUTOMATIC1111/stable-diffusion-webui (or a fork with the same learn_schedule.py); its own module is run.
+Made with Python 3.11, torch 2.15.0, diffusers 0.42.1, and modules/textual_inversion/learn_schedule.py of v1.10.1 (sha256 in the result).
+"""
+
+import hashlib
+import importlib.util
+import json
+import sys
+import types
+from pathlib import Path
+
+import torch
+from diffusers.optimization import get_scheduler
+
+OUT = Path(__file__).resolve().parents[2] / "fixtures" / "optim"
+STEPS = 6
+
+OPTIMIZERS = {
+    "adamw": (torch.optim.AdamW, dict(lr=2e-3), None),
+    "adamw_settings": (torch.optim.AdamW, dict(lr=0.05, betas=(0.8, 0.95), eps=1e-6, weight_decay=0.3), None),
+    "adamw_no_decay": (torch.optim.AdamW, dict(lr=5e-3, weight_decay=0.0), None),
+    "adamw_clip_norm": (torch.optim.AdamW, dict(lr=5e-3), ("norm", 0.7)),
+    "sgd": (torch.optim.SGD, dict(lr=0.1), None),
+    "sgd_momentum": (torch.optim.SGD, dict(lr=0.1, momentum=0.9), None),
+    "sgd_nesterov": (torch.optim.SGD, dict(lr=0.1, momentum=0.8, nesterov=True, weight_decay=0.05), None),
+    "sgd_clip_norm": (torch.optim.SGD, dict(lr=0.1), ("norm", 0.7)),
+    "sgd_clip_norm_loose": (torch.optim.SGD, dict(lr=0.1), ("norm", 1000.0)),
+    "sgd_clip_value": (torch.optim.SGD, dict(lr=0.1, momentum=0.9), ("value", 0.25)),
+}  # fmt: skip
+
+SCHEDULES = {
+    "constant": dict(name="constant"),
+    "constant_warmup": dict(name="constant_with_warmup", num_warmup_steps=4),
+    "linear": dict(name="linear", num_training_steps=12),
+    "linear_warmup": dict(name="linear", num_warmup_steps=3, num_training_steps=12),
+    "cosine": dict(name="cosine", num_training_steps=12),
+    "cosine_warmup": dict(name="cosine", num_warmup_steps=5, num_training_steps=12),
+    "restarts": dict(name="cosine_with_restarts", num_training_steps=12, num_cycles=3),
+    "restarts_warmup": dict(name="cosine_with_restarts", num_warmup_steps=2, num_training_steps=12),
+    "polynomial": dict(name="polynomial", num_training_steps=12),
+    "polynomial_warmup": dict(name="polynomial", num_warmup_steps=2, num_training_steps=12, power=2.5),
+}  # fmt: skip
+
+RATES = [
+    ("0.005:3, 0.001", 8),
+    ("5e-3:100, 1e-3:1000, 1e-5", 20),
+    ("0.1:5,0.2:3,0.3", 12),
+    ("0.1:5,0.2:3,0.3:4", 12),
+    ("0.005:4:2", 6),
+    ("1e-3:2, 5e-4:-1, 9:9", 7),
+    ("1e-3:2, 5e-4:5", 9),
+    (" 2e-4 ", 4),
+    ("0.01:-5, 0.02:0, 0.03:2, 0.04", 5),
+    (",0.01:2,,0.02:4,", 6),
+]
+
+
+def numbers(tensor) -> list[float]:
+    return [float(v) for v in tensor.flatten().tolist()]
+
+
+def optimizers() -> dict:
+    generator = torch.Generator().manual_seed(7)
+    shapes = {"a": [3, 4], "b": [5]}
+    start = {name: torch.randn(shape, generator=generator) for name, shape in shapes.items()}
+    gradients = [
+        {name: torch.randn(shape, generator=generator) * 10.0 ** (-step % 3) for name, shape in shapes.items()}
+        for step in range(STEPS)
+    ]
+    rates = [1.0, 1.0, 0.5, 0.25, 2.0, 1.0]
+    cases = {}
+    for name, (make, settings, clip) in OPTIMIZERS.items():
+        parameters = {key: value.clone().requires_grad_() for key, value in start.items()}
+        optimizer = make(parameters.values(), **settings)
+        steps = []
+        for step in range(STEPS):
+            for key, parameter in parameters.items():
+                parameter.grad = gradients[step][key].clone()
+            norm = None
+            if clip and clip[0] == "norm":
+                norm = float(torch.nn.utils.clip_grad_norm_(parameters.values(), clip[1]))
+            elif clip:
+                torch.nn.utils.clip_grad_value_(parameters.values(), clip[1])
+            optimizer.param_groups[0]["lr"] = settings["lr"] * rates[step]
+            optimizer.step()
+            steps.append({"norm": norm, **{key: numbers(p.detach()) for key, p in parameters.items()}})
+        cases[name] = {"settings": settings, "clip": clip, "steps": steps}
+    return {
+        "what": "torch.optim of PyTorch 2.15.0 on the CPU; the learning rate of each step is settings.lr times rates",
+        "shapes": shapes,
+        "start": {key: numbers(value) for key, value in start.items()},
+        "gradients": [{key: numbers(value) for key, value in step.items()} for step in gradients],
+        "rates": rates,
+        "cases": cases,
+    }
+
+
+def schedules() -> dict:
+    cases = {}
+    for name, settings in SCHEDULES.items():
+        optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=3e-3)
+        scheduler = get_scheduler(optimizer=optimizer, **{"num_warmup_steps": 0, **settings})
+        rates = []
+        # Two steps past the end: what goes on there is defined too.
+        for _ in range(15):
+            rates.append(optimizer.param_groups[0]["lr"])
+            optimizer.step()
+            scheduler.step()
+        cases[name] = {"settings": settings, "rates": rates}
+    return {"what": "get_scheduler of diffusers 0.42.1 over a rate of 3e-3", "lr": 3e-3, "cases": cases}
+
+
+def learn_schedule(webui: Path) -> dict:
+    path = webui / "modules/textual_inversion/learn_schedule.py"
+    sys.modules.setdefault("tqdm", types.ModuleType("tqdm"))
+    spec = importlib.util.spec_from_file_location("learn_schedule", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    cases = []
+    for text, steps in RATES:
+        scheduler = module.LearnRateScheduler(text, steps, verbose=False)
+        optimizer = types.SimpleNamespace(param_groups=[{}])
+        rates = []
+        # The loop of train_embedding: the scheduler is asked before each step, and ends training.
+        for step in range(steps + 1):
+            scheduler.apply(optimizer, step)
+            if scheduler.finished:
+                break
+            rates.append(scheduler.learn_rate)
+        cases.append({"text": text, "steps": steps, "rates": rates})
+    return {
+        "what": "LearnRateScheduler of AUTOMATIC1111/stable-diffusion-webui, asked as train_embedding asks it",
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "cases": cases,
+    }
+
+
+def write(name: str, content: dict) -> None:
+    OUT.mkdir(parents=True, exist_ok=True)
+    (OUT / name).write_text(json.dumps(content, separators=(",", ":")) + "\n")
+
+
+def main() -> None:
+    write("optimizers.json", optimizers())
+    write("schedules.json", schedules())
+    write("learn_schedule.json", learn_schedule(Path(sys.argv[1])))
+
+
+if __name__ == "__main__":
+    main()
