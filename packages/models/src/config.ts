@@ -46,6 +46,7 @@ export interface ClipTextConfig {
   readonly layerNormEps: number;
   readonly bosTokenId: number;
   readonly eosTokenId: number;
+  /** Fills prompts up: the tokenizer's padding token, where a checkpoint brings one. transformers' configs say 1, which nothing uses. */
   readonly padTokenId: number;
   readonly projectionDim: number;
 }

@@ -1,10 +1,14 @@
 import { UserError } from '@sdft/tensor';
 import { z } from 'zod';
+import { specialTokens } from './specialTokens.ts';
 import type { ClipTextConfig, ScheduleConfig, UNetConfig, VaeConfig } from '../config.ts';
 
 const size = z.int().positive();
-const sizes = z.array(size).min(1);
+/** Bounds what a config can make this program list; the largest known encoder has 32 layers. */
+const layers = size.max(256);
+const sizes = z.array(size).min(1).max(16);
 const perBlock = z.union([size, sizes]);
+const layersPerBlock = z.union([layers, z.array(layers).min(1).max(16)]);
 const number = z.number();
 const sampleSize = z
   .union([size, sizes])
@@ -67,8 +71,8 @@ const unetFile = z.object({
   up_block_types: z
     .array(z.enum(['CrossAttnUpBlock2D', 'UpBlock2D']))
     .default(['UpBlock2D', 'CrossAttnUpBlock2D', 'CrossAttnUpBlock2D', 'CrossAttnUpBlock2D']),
-  layers_per_block: perBlock.default(2),
-  transformer_layers_per_block: perBlock.default(1),
+  layers_per_block: layersPerBlock.default(2),
+  transformer_layers_per_block: layersPerBlock.default(1),
   cross_attention_dim: perBlock.default(1280),
   attention_head_dim: perBlock.default(8),
   num_attention_heads: optional(perBlock),
@@ -180,35 +184,34 @@ const textFile = z.object({
   vocab_size: size.default(49408),
   hidden_size: size.default(512),
   intermediate_size: size.default(2048),
-  num_hidden_layers: size.default(12),
+  num_hidden_layers: layers.default(12),
   num_attention_heads: size.default(8),
   max_position_embeddings: size.default(77),
   hidden_act: z.enum(['quick_gelu', 'gelu']).default('quick_gelu'),
   layer_norm_eps: number.positive().default(1e-5),
   bos_token_id: optional(z.int().min(0)),
   eos_token_id: optional(z.int().min(0)),
-  pad_token_id: optional(z.int().min(0)),
   projection_dim: optional(size),
 });
 
 /**
  * Reads the JSON of a transformers CLIP text config (`text_encoder/config.json`).
  *
- * Configs written before 2023 say `eos_token_id: 2` although the tokenizer's last id is meant; it is resolved to that, and
- * `bos_token_id: 0` beside it to the one before (transformers `modeling_clip.py` treats 2 the same way).
+ * Configs written before 2023 say `eos_token_id: 2` although the tokenizer's end token is meant; it is resolved to that, and
+ * `bos_token_id: 0` beside it to the start token (transformers `modeling_clip.py` treats 2 the same way).
  *
  * @throws UserError naming file, key and value
  */
 export function parseClipTextConfig(json: unknown, where: string): ClipTextConfig {
   const file = read(textFile, json, where, {});
   checkDivides(where, 'num_attention_heads', [file.num_attention_heads], [file.hidden_size]);
+  const usual = specialTokens(file.vocab_size);
   const legacy = file.eos_token_id === 2 && file.vocab_size > 3;
-  const bos = legacy && (file.bos_token_id ?? 0) === 0 ? file.vocab_size - 2 : file.bos_token_id;
-  const eos = legacy ? file.vocab_size - 1 : file.eos_token_id;
+  const bos = legacy && (file.bos_token_id ?? 0) === 0 ? usual.bosTokenId : file.bos_token_id;
+  const eos = legacy ? usual.eosTokenId : file.eos_token_id;
   for (const [key, id] of [
     ['bos_token_id', bos],
     ['eos_token_id', eos],
-    ['pad_token_id', file.pad_token_id],
   ] as const) {
     if (id !== undefined && id >= file.vocab_size) {
       throw refusal(where, key, id, `must be below vocab_size ${file.vocab_size}`);
@@ -223,9 +226,9 @@ export function parseClipTextConfig(json: unknown, where: string): ClipTextConfi
     maxPositionEmbeddings: file.max_position_embeddings,
     hiddenAct: file.hidden_act,
     layerNormEps: file.layer_norm_eps,
-    bosTokenId: bos ?? file.vocab_size - 2,
-    eosTokenId: eos ?? file.vocab_size - 1,
-    padTokenId: file.pad_token_id ?? 1,
+    bosTokenId: bos ?? usual.bosTokenId,
+    eosTokenId: eos ?? usual.eosTokenId,
+    padTokenId: eos ?? usual.eosTokenId,
     projectionDim: file.projection_dim ?? 512,
   };
 }
@@ -238,7 +241,7 @@ const vaeFile = z.object({
   block_out_channels: sizes.default([64]),
   down_block_types: z.array(z.literal('DownEncoderBlock2D')).default(['DownEncoderBlock2D']),
   up_block_types: z.array(z.literal('UpDecoderBlock2D')).default(['UpDecoderBlock2D']),
-  layers_per_block: size.default(1),
+  layers_per_block: layers.default(1),
   norm_num_groups: size.default(32),
   scaling_factor: number.positive().default(0.18215),
   shift_factor: optional(number),

@@ -14,9 +14,14 @@ import {
 
 /** CLIP's own tokenizer (49,408 ids), which every SD1 and SD2 checkpoint uses; its merges ship with this package. */
 export async function clipTokenizer(): Promise<Tokenizer> {
+  return createTokenizer(vocabularyFromMerges(parseMerges(await clipMerges())));
+}
+
+/** The text of CLIP's `merges.txt`. */
+export async function clipMerges(): Promise<string> {
   const manifest = createRequire(import.meta.url).resolve('@sdft/models/package.json');
   const file = new URL('assets/clip-tokenizer/merges.txt', pathToFileURL(manifest));
-  return createTokenizer(vocabularyFromMerges(parseMerges(await readFile(file, 'utf8'))));
+  return await readFile(file, 'utf8');
 }
 
 /**

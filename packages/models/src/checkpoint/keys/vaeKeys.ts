@@ -60,19 +60,25 @@ function resnetPairs(ldm: string, diffusers: string): KeyPair[] {
 
 /** Reads the numbering off the names of a single file's VAE. */
 export function vaeLayoutOf(keys: Iterable<string>): VaeLayout {
+  const layers = new Set<string>();
+  for (const key of keys) {
+    const match = /^encoder\.down\.(\d+\.block\.\d+)\./.exec(key);
+    if (match) layers.add(match[1]!);
+  }
   let blocks = 0;
   let layersPerBlock = 0;
-  for (const key of keys) {
-    const match = /^encoder\.down\.(\d{1,4})\.block\.(\d{1,4})\./.exec(key);
-    if (!match) continue;
-    blocks = Math.max(blocks, Number(match[1]) + 1);
-    layersPerBlock = Math.max(layersPerBlock, Number(match[2]) + 1);
-  }
+  while (layers.has(`${blocks}.block.0`)) blocks++;
+  while (layers.has(`0.block.${layersPerBlock}`)) layersPerBlock++;
   return { blocks, layersPerBlock };
 }
 
-/** diffusers before 0.17 called the attention's layers otherwise; everything else stays. */
-export function modernVaeKey(key: string): string {
+/**
+ * Brings a VAE tensor name of a diffusers file up to date: before 0.17 the attention's layers were called otherwise.
+ *
+ * @returns undefined for what is no part of a VAE
+ */
+export function diffusersVaeKey(key: string): string | undefined {
+  if (!/^(encoder|decoder|quant_conv|post_quant_conv)\./.test(key)) return undefined;
   const names: Readonly<Record<string, string>> = {
     query: 'to_q',
     key: 'to_k',

@@ -1,0 +1,141 @@
+import { UserError } from '@sdft/tensor';
+import { stableDiffusionSchedule } from '../config.ts';
+import type { ModelConfigs } from './family.ts';
+
+/** Sizes that differ between the known architectures. */
+interface Sizes {
+  readonly channels: readonly number[];
+  readonly context: number;
+  readonly heads: readonly number[];
+  readonly groups: number;
+  readonly text: {
+    readonly layers: number;
+    readonly heads: number;
+    readonly act: 'quick_gelu' | 'gelu';
+    readonly projection: number;
+  };
+  readonly vae: readonly number[];
+  readonly vaeGroups: number;
+  readonly linearProjection: boolean;
+  readonly upcastAttention: boolean;
+  readonly sampleSize: number;
+  readonly predictionType: 'epsilon' | 'v_prediction';
+  readonly padTokenId: number;
+}
+
+const sd15: Sizes = {
+  channels: [320, 640, 1280, 1280],
+  context: 768,
+  heads: [8, 8, 8, 8],
+  groups: 32,
+  text: { layers: 12, heads: 12, act: 'quick_gelu', projection: 768 },
+  vae: [128, 256, 512, 512],
+  vaeGroups: 32,
+  linearProjection: false,
+  upcastAttention: false,
+  sampleSize: 64,
+  predictionType: 'epsilon',
+  padTokenId: 49407,
+};
+
+const architectures: Readonly<Record<string, ModelConfigs>> = {
+  sd15: configsOf(sd15),
+  sd21: configsOf({
+    ...sd15,
+    context: 1024,
+    heads: [5, 10, 20, 20],
+    text: { layers: 23, heads: 16, act: 'gelu', projection: 512 },
+    linearProjection: true,
+    upcastAttention: true,
+    sampleSize: 96,
+    predictionType: 'v_prediction',
+    padTokenId: 0,
+  }),
+  tiny: configsOf({
+    ...sd15,
+    channels: [16, 16, 32, 32],
+    context: 12,
+    groups: 8,
+    text: { layers: 2, heads: 2, act: 'quick_gelu', projection: 12 },
+    vae: [8, 16, 16, 16],
+    vaeGroups: 8,
+    sampleSize: 8,
+  }),
+};
+
+/** Names of the architectures that `architecture` knows. */
+export const architectureNames: readonly string[] = Object.freeze(Object.keys(architectures));
+
+/**
+ * The configurations of a known architecture: `sd15` (Stable Diffusion 1.5), `sd21` (2.1 at 768 pixels), `tiny` (SD1's shape at a hundredth of its
+ * width, with CLIP's vocabulary, for tests).
+ *
+ * @throws UserError for a name that is not known
+ */
+export function architecture(name: string): ModelConfigs {
+  const configs = Object.hasOwn(architectures, name) ? architectures[name] : undefined;
+  if (!configs)
+    throw new UserError(
+      `the architecture ${name} is not known; ${architectureNames.join(', ')} are`,
+    );
+  return configs;
+}
+
+function configsOf(sizes: Sizes): ModelConfigs {
+  const { channels, context, text } = sizes;
+  const configs: ModelConfigs = {
+    unet: {
+      sampleSize: sizes.sampleSize,
+      inChannels: 4,
+      outChannels: 4,
+      blockOutChannels: channels,
+      downBlockTypes: channels.map((_, i) =>
+        i < channels.length - 1 ? 'CrossAttnDownBlock2D' : 'DownBlock2D',
+      ),
+      midBlockType: 'UNetMidBlock2DCrossAttn',
+      upBlockTypes: channels.map((_, i) => (i > 0 ? 'CrossAttnUpBlock2D' : 'UpBlock2D')),
+      layersPerBlock: channels.map(() => 2),
+      transformerLayersPerBlock: channels.map(() => 1),
+      crossAttentionDim: context,
+      numAttentionHeads: sizes.heads,
+      normNumGroups: sizes.groups,
+      normEps: 1e-5,
+      useLinearProjection: sizes.linearProjection,
+      upcastAttention: sizes.upcastAttention,
+      flipSinToCos: true,
+      freqShift: 0,
+      actFn: 'silu',
+    },
+    textEncoder: {
+      vocabSize: 49408,
+      hiddenSize: context,
+      intermediateSize: 4 * context,
+      numHiddenLayers: text.layers,
+      numAttentionHeads: text.heads,
+      maxPositionEmbeddings: 77,
+      hiddenAct: text.act,
+      layerNormEps: 1e-5,
+      bosTokenId: 49406,
+      eosTokenId: 49407,
+      padTokenId: sizes.padTokenId,
+      projectionDim: text.projection,
+    },
+    vae: {
+      sampleSize: 8 * sizes.sampleSize,
+      inChannels: 3,
+      outChannels: 3,
+      latentChannels: 4,
+      blockOutChannels: sizes.vae,
+      layersPerBlock: 2,
+      normNumGroups: sizes.vaeGroups,
+      scalingFactor: 0.18215,
+      shiftFactor: 0,
+      useQuantConv: true,
+      usePostQuantConv: true,
+      midBlockAddAttention: true,
+      actFn: 'silu',
+    },
+    schedule: { ...stableDiffusionSchedule, predictionType: sizes.predictionType },
+  };
+  return Object.freeze(configs);
+}

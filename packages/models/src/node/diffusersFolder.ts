@@ -1,0 +1,143 @@
+import { existsSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { UserError, type Weight } from '@sdft/tensor';
+import {
+  parseClipTextConfig,
+  parseScheduleConfig,
+  parseUNetConfig,
+  parseVaeConfig,
+} from '../checkpoint/configFile.ts';
+import type { ModelConfigs } from '../checkpoint/family.ts';
+import { textKey } from '../checkpoint/keys/textKeys.ts';
+import { diffusersVaeKey } from '../checkpoint/keys/vaeKeys.ts';
+import { readJson } from './settingsFiles.ts';
+import { openTensorFile } from './tensorFile.ts';
+
+/** Names of the files that hold a network's weights, without their endings. */
+const stems = {
+  unet: 'diffusion_pytorch_model',
+  vae: 'diffusion_pytorch_model',
+  text: 'model',
+  textTorch: 'pytorch_model',
+};
+
+/**
+ * Reads a folder in diffusers layout.
+ *
+ * @returns the tensors under our paths, not yet held against the configurations
+ * @throws UserError where a part is missing or malformed, or the folder holds another kind of model
+ */
+export async function readDiffusersFolder(
+  path: string,
+  emaWeights: boolean,
+): Promise<{ weights: Map<string, Weight>; configs: ModelConfigs; notes: string[] }> {
+  refuseOthers(path);
+  const notes: string[] = [];
+  const unetFolder = emaWeights ? 'unet_ema' : 'unet';
+  if (emaWeights && !existsSync(join(path, unetFolder))) {
+    throw new UserError(
+      `${path}: has no running averages (no folder unet_ema); run without --ema-weights`,
+    );
+  }
+  const config = (name: string): [unknown, string] => {
+    const file = join(path, name);
+    if (!existsSync(file))
+      throw new UserError(
+        `${path}: is no Stable Diffusion model in diffusers layout: ${name} is missing`,
+      );
+    return [readJson(file), file];
+  };
+  const configs: ModelConfigs = {
+    unet: parseUNetConfig(...config(`${unetFolder}/config.json`)),
+    textEncoder: parseClipTextConfig(...config('text_encoder/config.json')),
+    vae: parseVaeConfig(...config('vae/config.json')),
+    schedule: parseScheduleConfig(...config('scheduler/scheduler_config.json')),
+  };
+  const weights = new Map<string, Weight>();
+  for (const [key, weight] of await readPart(join(path, unetFolder), [stems.unet], notes))
+    weights.set(`unet.${key}`, weight);
+  for (const [key, weight] of await readPart(
+    join(path, 'text_encoder'),
+    [stems.text, stems.textTorch],
+    notes,
+  )) {
+    const name = textKey(key);
+    if (name !== undefined) weights.set(`text_encoder.${name}`, weight);
+  }
+  for (const [name, weight] of await readVaeFolder(join(path, 'vae'), notes))
+    weights.set(name, weight);
+  return { weights, configs, notes };
+}
+
+/** Reads the tensors of a VAE folder in diffusers layout, below `vae.`. Throws UserError naming what is missing or malformed. */
+export async function readVaeFolder(folder: string, notes: string[]): Promise<Map<string, Weight>> {
+  const weights = new Map<string, Weight>();
+  for (const [key, weight] of await readPart(folder, [stems.vae], notes)) {
+    const name = diffusersVaeKey(key);
+    if (name !== undefined) weights.set(`vae.${name}`, weight);
+  }
+  return weights;
+}
+
+function refuseOthers(path: string): void {
+  const file = join(path, 'model_index.json');
+  if (!existsSync(file)) return;
+  const index = (readJson(file) ?? {}) as Record<string, unknown>;
+  const pipeline = String(index._class_name ?? '');
+  if (
+    /XL|StableDiffusion3|Flux|ControlNet|Upscale|DeepFloyd|IFPipeline/.test(pipeline) ||
+    'text_encoder_2' in index
+  ) {
+    throw new UserError(
+      `${file}: _class_name = ${JSON.stringify(pipeline)} is not supported; Stable Diffusion 1 and 2 are (StableDiffusionPipeline)`,
+    );
+  }
+}
+
+/** The tensors of one part of the folder: one file or several shards, safetensors before PyTorch's, full before half precision. */
+async function readPart(
+  folder: string,
+  names: readonly string[],
+  notes: string[],
+): Promise<ReadonlyMap<string, Weight>> {
+  const candidates = ['', '.fp16'].flatMap((variant) =>
+    names.flatMap((stem) => [
+      `${stem}${variant}.safetensors`,
+      `${stem}.safetensors.index${variant}.json`,
+      `${stem}${variant}.bin`,
+      `${stem}.bin.index${variant}.json`,
+    ]),
+  );
+  const name = candidates.find((candidate) => existsSync(join(folder, candidate)));
+  if (name === undefined) {
+    const present = existsSync(folder) ? readdirSync(folder) : [];
+    throw new UserError(
+      `${folder}: no weights: ${names[0]}.safetensors is missing${present.length > 0 ? `; there are ${present.slice(0, 8).join(', ')}` : ''}`,
+    );
+  }
+  if (name.includes('.fp16.'))
+    notes.push(`${join(folder, name)}: only the half-precision variant is there`);
+  if (!name.endsWith('.json')) return (await openTensorFile(join(folder, name))).tensors;
+  return await readShards(folder, name);
+}
+
+async function readShards(folder: string, index: string): Promise<Map<string, Weight>> {
+  const where = join(folder, index);
+  const map = (readJson(where) as { weight_map?: unknown } | null)?.weight_map;
+  if (typeof map !== 'object' || map === null)
+    throw new UserError(`${where}: weight_map is missing`);
+  const places = new Map(Object.entries(map));
+  const weights = new Map<string, Weight>();
+  for (const shard of new Set(places.values())) {
+    if (typeof shard !== 'string' || /[/\\]|^\.\.?$/.test(shard))
+      throw new UserError(`${where}: ${JSON.stringify(shard)} is no name of a file beside it`);
+    for (const [key, weight] of (await openTensorFile(join(folder, shard))).tensors) {
+      if (places.get(key) === shard) weights.set(key, weight);
+    }
+  }
+  for (const [key, shard] of places) {
+    if (!weights.has(key))
+      throw new UserError(`${where}: tensor ${key} is not in ${String(shard)}`);
+  }
+  return weights;
+}

@@ -1,0 +1,38 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { UserError } from '@sdft/tensor';
+import { readJson } from './settingsFiles.ts';
+
+/**
+ * The id that fills prompts up to 77, as the files of a diffusers folder's `tokenizer/` say: the end token for SD1, `!` for SD2.
+ *
+ * @returns undefined where they do not say
+ * @throws UserError where a file is malformed, or the token is not in the vocabulary
+ */
+export function readPadTokenId(folder: string): number | undefined {
+  for (const name of ['special_tokens_map.json', 'tokenizer_config.json']) {
+    const path = join(folder, name);
+    if (!existsSync(path)) continue;
+    const token = (readJson(path) as { pad_token?: string | { content?: string } } | null)
+      ?.pad_token;
+    const text = typeof token === 'string' ? token : token?.content;
+    if (text === undefined) continue;
+    const id = readVocabulary(folder)?.[text];
+    if (!Number.isSafeInteger(id))
+      throw new UserError(
+        `${path}: pad_token ${JSON.stringify(text)} is not in the vocabulary beside it`,
+      );
+    return id;
+  }
+  return undefined;
+}
+
+function readVocabulary(folder: string): Record<string, number> | null | undefined {
+  const [vocab, whole] = ['vocab.json', 'tokenizer.json'].map((name) => join(folder, name)) as [
+    string,
+    string,
+  ];
+  if (existsSync(vocab)) return readJson(vocab) as Record<string, number> | null;
+  if (!existsSync(whole)) return undefined;
+  return (readJson(whole) as { model?: { vocab?: Record<string, number> } } | null)?.model?.vocab;
+}
