@@ -140,7 +140,10 @@ export function emitConvGradInput(
         spare(attrs.size[0], oh, attrs.stride[0], kh, top + bottom),
         spare(attrs.size[1], ow, attrs.stride[1], kw, left + right),
       ];
-      return e.node('ConvTranspose', [at.value(dy), at.value(w)], {
+      const stored = at.value(w);
+      // ONNX Runtime transposes the kernel at every call unless it may keep it so; the more pixels, the more often.
+      e.packable.set(stored, { bytes: 4 * o * c * kh * kw, gain: n * oh * ow });
+      return e.node('ConvTranspose', [at.value(dy), stored], {
         attributes: {
           kernel_shape: [kh, kw],
           strides: attrs.stride,

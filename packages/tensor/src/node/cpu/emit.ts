@@ -11,6 +11,8 @@ export class Emitter {
   readonly nodes: OnnxNode[] = [];
   readonly initializers: OnnxInitializer[] = [];
   readonly #constants = new Map<string, Name>();
+  /** Constants that an operator would gladly keep a rearranged copy of: how many bytes that takes, and what it is worth. */
+  readonly packable = new Map<Name, { readonly bytes: number; readonly gain: number }>();
   /** Prefix of the names of the nodes being emitted: the layer, for profiles. */
   label = '';
 

@@ -229,8 +229,11 @@ function lowerBiased(at: Lowering, { product, addends }: Biased, shape: Shape): 
   return shape.length === 2 ? sum : e.reshape(sum, shape);
 }
 
-/** The whole graph as an ONNX model. Inputs are called `in:NAME`, outputs `out:NAME`, next states `next:NAME`. */
-export function lower(graph: Graph, emitWeight: WeightEmitter): OnnxModel {
+/**
+ * The whole graph as an ONNX model. Inputs are called `in:NAME`, outputs `out:NAME`, next states `next:NAME`.
+ * `packBytes`: memory that rearranged copies of weights may take.
+ */
+export function lower(graph: Graph, emitWeight: WeightEmitter, packBytes = 0): OnnxModel {
   const spelled = expandComposites(
     graph,
     (node) => compositeLowerings[node.attrs.definition.name] !== undefined,
@@ -345,7 +348,31 @@ export function lower(graph: Graph, emitWeight: WeightEmitter): OnnxModel {
   };
   give('out:', spelled.outputs);
   give('next:', spelled.updates);
-  return withoutDeadNodes({ nodes: emit.nodes, initializers: emit.initializers, inputs, outputs });
+  const packed = choosePacked(emit.packable, packBytes);
+  const plain = new Set(
+    emit.initializers.filter((i) => 'external' in i && !packed.has(i.name)).map((i) => i.name),
+  );
+  return withoutDeadNodes({
+    nodes: emit.nodes,
+    initializers: emit.initializers,
+    inputs,
+    outputs,
+    plain,
+  });
+}
+
+/** Those worth most by the byte, as many as fit into `budget` bytes. */
+export function choosePacked(candidates: Emitter['packable'], budget: number): ReadonlySet<Name> {
+  const chosen = new Set<Name>();
+  let left = budget;
+  for (const [name, { bytes }] of [...candidates].sort(
+    ([, a], [, b]) => b.gain - a.gain || a.bytes - b.bytes,
+  )) {
+    if (bytes > left) continue;
+    left -= bytes;
+    chosen.add(name);
+  }
+  return chosen;
 }
 
 /** ONNX Runtime computes every node of a model, needed or not. */

@@ -60,6 +60,8 @@ export interface OnnxModel {
   readonly initializers: readonly OnnxInitializer[];
   readonly inputs: readonly OnnxValue[];
   readonly outputs: readonly OnnxValue[];
+  /** Names of initializers that a caller could override: ONNX Runtime neither folds nor rearranges those, so that they stay mapped. */
+  readonly plain: ReadonlySet<string>;
 }
 
 const attribute = (name: string, value: AttributeValue): object => {
@@ -91,7 +93,13 @@ const initializer = (value: OnnxInitializer): object => ({
 });
 
 /** The model as bytes of a `.onnx` file. */
-export function encodeModel({ nodes, initializers, inputs, outputs }: OnnxModel): Uint8Array {
+export function encodeModel({
+  nodes,
+  initializers,
+  inputs,
+  outputs,
+  plain,
+}: OnnxModel): Uint8Array {
   const model = ModelProto.create({
     irVersion: 10,
     producerName: 'sdft',
@@ -110,7 +118,7 @@ export function encodeModel({ nodes, initializers, inputs, outputs }: OnnxModel)
         attribute: Object.entries(attributes).map(([key, value]) => attribute(key, value)),
       })),
       initializer: initializers.map(initializer),
-      input: inputs.map(valueInfo),
+      input: [...inputs, ...initializers.filter((i) => plain.has(i.name))].map(valueInfo),
       output: outputs.map(valueInfo),
     },
   });
