@@ -57,14 +57,17 @@ export function emitAttentionGrad(
     byHead(inputs[2]!, keys, dv),
   ];
   const [out, dout] = [byHead(inputs[3]!, queries, dv), byHead(inputs[4]!, queries, dv)];
+  const delta = e.node('ReduceSum', [e.node('Mul', [dout, out]), e.i64([-1])]);
   const whole = {
     q: rows(q),
     qT: columns(q),
-    dout: rows(dout),
     doutT: columns(dout),
-    delta: rows(e.node('ReduceSum', [e.node('Mul', [dout, out]), e.i64([-1])])),
+    // One column more, so that the product with v and a row of ones is dout v^T - delta.
+    dout: rows(e.node('Concat', [dout, e.node('Neg', [delta])], { attributes: { axis: 3 } })),
   };
-  const [kT, vT] = [columns(k), columns(v)];
+  const kT = columns(k);
+  const ones = e.f32(new Array<number>(batch * heads * keys).fill(1), [batch, heads, 1, keys]);
+  const vT = e.node('Concat', [columns(v), ones], { attributes: { axis: 2 } });
   const mask = options.causal ? causalMask(e, queries, keys) : undefined;
 
   const dqT: Name[] = [];
@@ -81,10 +84,7 @@ export function emitAttentionGrad(
       [mask === undefined ? scores : e.node('Add', [scores, cut(mask, 0)])],
       { attributes: { axis: -1 } },
     );
-    const ds = e.node('Mul', [
-      p,
-      e.node('Sub', [e.matmul(cut(whole.dout, 2), vT), cut(whole.delta, 2)]),
-    ]);
+    const ds = e.node('Mul', [p, e.matmul(cut(whole.dout, 2), vT)]);
     dqT.push(e.matmul(kT, ds, { transB: true, alpha: scale }));
     const part = {
       k: e.matmul(cut(whole.qT, 3), ds, { alpha: scale }),

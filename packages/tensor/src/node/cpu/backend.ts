@@ -62,7 +62,7 @@ async function compileOn(
   let values: { inputs: readonly OnnxValue[]; outputs: readonly OnnxValue[] };
   try {
     const files = new WeightFiles(folder, weights);
-    const model = lower(graph, files.emit, packBytes);
+    const model = lower(graph, files, packBytes);
     files.close();
     const path = join(folder, 'model.onnx');
     writeFileSync(path, encodeModel(model));

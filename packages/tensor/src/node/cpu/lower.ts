@@ -9,6 +9,7 @@ import {
   type Primitive,
   type Shape,
   sameShape,
+  sizeOf,
 } from '../../graph/types.ts';
 import { expandComposites, needed, usersOf } from '../../graph/walk.ts';
 import { compositeLowerings } from './composites.ts';
@@ -27,6 +28,11 @@ export interface Lowering {
   operand(id: NodeId): Name;
   /** A node's value seen in another shape; of a weight, without a copy. */
   reshaped(id: NodeId, shape: Shape): Name;
+  /**
+   * A frozen kernel [O,C,kh,kw] as a constant [kh kw C, O] (forward), or, its taps in reverse, [kh kw O, C] (flipped);
+   * undefined if it is not frozen, or its copy no longer fits into what copies of weights may take.
+   */
+  tapRows(kernel: NodeId, order: TapOrder): Name | undefined;
   /** How many nodes and results read a node. */
   uses(id: NodeId): number;
 }
@@ -39,8 +45,16 @@ export type LowerRule<A> = (call: {
   at: Lowering;
 }) => Name;
 
-/** How weights come in: `emitWeight` declares the constant and answers its name, in the shape asked for (the same bytes may be declared in several shapes). */
-export type WeightEmitter = (emit: Emitter, name: string, shape: Shape) => Name;
+/** The two orders of `tapRows`. */
+export type TapOrder = 'forward' | 'flipped';
+
+/** How frozen weights become constants of the model; each method declares one and answers its name. */
+export interface WeightSource {
+  /** The weight in the shape asked for; the same bytes may be declared in several shapes. */
+  weight(emit: Emitter, name: string, shape: Shape): Name;
+  /** See Lowering.tapRows. */
+  tapRows(emit: Emitter, name: string, order: TapOrder): Name;
+}
 
 const elementwise =
   (opType: string): LowerRule<object> =>
@@ -233,7 +247,7 @@ function lowerBiased(at: Lowering, { product, addends }: Biased, shape: Shape): 
  * The whole graph as an ONNX model. Inputs are called `in:NAME`, outputs `out:NAME`, next states `next:NAME`.
  * `packBytes`: memory that rearranged copies of weights may take.
  */
-export function lower(graph: Graph, emitWeight: WeightEmitter, packBytes = 0): OnnxModel {
+export function lower(graph: Graph, source: WeightSource, packBytes = 0): OnnxModel {
   const spelled = expandComposites(
     graph,
     (node) => compositeLowerings[node.attrs.definition.name] !== undefined,
@@ -245,6 +259,8 @@ export function lower(graph: Graph, emitWeight: WeightEmitter, packBytes = 0): O
   for (const id of [...Object.values(spelled.outputs), ...Object.values(spelled.updates)])
     results.set(id, (results.get(id) ?? 0) + 1);
   const emit = new Emitter();
+  let copied = 0;
+  const copies = new Set<string>();
   const names = new Map<NodeId, Name>();
   const partNames = new Map<NodeId, readonly Name[]>();
   const nodeOf = (id: NodeId): AnyNode => spelled.nodes[id]!;
@@ -269,8 +285,17 @@ export function lower(graph: Graph, emitWeight: WeightEmitter, packBytes = 0): O
       if (sameShape(node.shape, shape)) return value(id);
       // ONNX Runtime copies a constant to reshape it; the same bytes declared in another shape cost nothing.
       return node.op === 'weight'
-        ? emitWeight(emit, node.attrs.name, shape)
+        ? source.weight(emit, node.attrs.name, shape)
         : emit.reshape(value(id), shape);
+    },
+    tapRows: (id, order) => {
+      const node = nodeOf(id);
+      const key = `${id} ${order}`;
+      const bytes = copies.has(key) ? 0 : 4 * sizeOf(node.shape);
+      if (node.op !== 'weight' || copied + bytes > packBytes) return undefined;
+      copied += bytes;
+      copies.add(key);
+      return source.tapRows(emit, node.attrs.name, order);
     },
     operand: (id) => {
       const scalar = scalarOf(at, id);
@@ -295,7 +320,7 @@ export function lower(graph: Graph, emitWeight: WeightEmitter, packBytes = 0): O
     return made;
   };
   const make = (id: NodeId, node: AnyNode): Name => {
-    if (node.op === 'weight') return emitWeight(emit, node.attrs.name, node.shape);
+    if (node.op === 'weight') return source.weight(emit, node.attrs.name, node.shape);
     if (node.op === 'composite') return compositeNames(id)[0]!;
     if (node.op === 'part') return compositeNames(node.inputs[0]!)[node.attrs.index]!;
     const chain = biased.get(id);
@@ -348,9 +373,11 @@ export function lower(graph: Graph, emitWeight: WeightEmitter, packBytes = 0): O
   };
   give('out:', spelled.outputs);
   give('next:', spelled.updates);
-  const packed = choosePacked(emit.packable, packBytes);
+  const packed = choosePacked(emit.packable, packBytes - copied);
   const plain = new Set(
-    emit.initializers.filter((i) => 'external' in i && !packed.has(i.name)).map((i) => i.name),
+    emit.initializers
+      .filter((i) => 'external' in i && !i.rearranged && !packed.has(i.name))
+      .map((i) => i.name),
   );
   return withoutDeadNodes({
     nodes: emit.nodes,

@@ -48,6 +48,8 @@ export type OnnxInitializer = OnnxValue &
   (
     | { readonly bytes: Uint8Array }
     | {
+        /** A copy made for an operator that may rearrange it once more. */
+        readonly rearranged?: boolean;
         readonly external: {
           readonly location: string;
           readonly offset: number;

@@ -15,62 +15,91 @@ import { type Shape, showShape, sizeOf } from '../../graph/types.ts';
 import { widen } from '../../host/fromWeight.ts';
 import type { Weight } from '../../weight.ts';
 import type { Emitter, Name } from './emit.ts';
+import type { TapOrder, WeightSource } from './lower.ts';
+
+type Place = { readonly location: string; readonly offset: number; readonly length: number };
+const OWN = 'own.bin';
 
 /**
  * Declares weights in models that lie in `folder`. f32 weights that lie in a file are mapped from it, through a link beside the model (ONNX Runtime refuses any other place);
  * all others are widened to f32 into a file of the folder's own. Nothing is kept in memory.
  */
-export class WeightFiles {
+export class WeightFiles implements WeightSource {
   readonly #folder: string;
   readonly #weights: ReadonlyMap<string, Weight>;
   readonly #links = new Map<string, string>();
-  readonly #widened = new Map<string, { location: string; offset: number; length: number }>();
-  #own: { fd: number; length: number } | undefined;
+  readonly #places = new Map<string, Place>();
+  #file: { fd: number; length: number } | undefined;
 
   constructor(folder: string, weights: ReadonlyMap<string, Weight>) {
     this.#folder = folder;
     this.#weights = weights;
   }
 
-  /** Declares the weight in `shape` (its own, or another of as many elements). Throws UserError if it is missing or does not fit. */
-  readonly emit = (emitter: Emitter, name: string, shape: Shape): Name => {
+  /** Throws UserError if the weight is missing or does not fit. */
+  weight(emitter: Emitter, name: string, shape: Shape): Name {
+    const weight = this.#find(name, shape);
+    const { file } = weight;
+    const mappable = file && weight.dtype === 'f32' && file.offset % 4 === 0;
+    return this.#declare(emitter, `w:${name}:${shape.join('x')}`, shape, {
+      external: mappable
+        ? { location: this.#link(file.path), offset: file.offset, length: file.length }
+        : this.#own(name, () => widen(weight)),
+    });
+  }
+
+  /** Throws UserError if the weight is missing or no kernel. */
+  tapRows(emitter: Emitter, name: string, order: TapOrder): Name {
+    const weight = this.#find(name);
+    const [o, c, kh, kw] = weight.shape as [number, number, number, number];
+    const shape = order === 'forward' ? [kh * kw * c, o] : [kh * kw * o, c];
+    const key = `${name} ${order}`;
+    return this.#declare(emitter, `w:${key}`, shape, {
+      rearranged: true,
+      external: this.#own(key, () => tapRows(widen(weight), [o, c, kh * kw], order)),
+    });
+  }
+
+  /** Finishes the file of widened and rearranged weights. */
+  close(): void {
+    if (this.#file) closeSync(this.#file.fd);
+    this.#file = undefined;
+  }
+
+  #find(name: string, shape?: Shape): Weight {
     const weight = this.#weights.get(name);
     if (!weight) throw new UserError(`the base model has no tensor ${name}`);
-    if (sizeOf(weight.shape) !== sizeOf(shape))
+    if (shape && sizeOf(weight.shape) !== sizeOf(shape))
       throw new UserError(
         `${name} is ${showShape(weight.shape)} in the base model, the network needs ${showShape(shape)}`,
       );
-    const known = `w:${name}:${shape.join('x')}`;
-    if (!emitter.initializers.some((i) => i.name === known))
-      emitter.initializers.push({
-        name: known,
-        type: 'f32',
-        shape,
-        external: this.#place(name, weight),
-      });
-    return known;
-  };
-
-  /** Finishes the file of widened weights. */
-  close(): void {
-    if (this.#own) closeSync(this.#own.fd);
-    this.#own = undefined;
+    return weight;
   }
 
-  #place(name: string, weight: Weight): { location: string; offset: number; length: number } {
-    const { file } = weight;
-    if (file && weight.dtype === 'f32' && file.offset % 4 === 0)
-      return { location: this.#link(file.path), offset: file.offset, length: file.length };
-    const known = this.#widened.get(name);
+  #declare(
+    emitter: Emitter,
+    name: Name,
+    shape: Shape,
+    place: { rearranged?: boolean; external: Place },
+  ): Name {
+    if (!emitter.initializers.some((i) => i.name === name))
+      emitter.initializers.push({ name, type: 'f32', shape, ...place });
+    return name;
+  }
+
+  /** Where in the folder's own file the values under `key` lie; they are written when first asked for. */
+  #own(key: string, values: () => Float32Array): Place {
+    const known = this.#places.get(key);
     if (known) return known;
-    this.#own ??= { fd: openSync(join(this.#folder, 'widened.bin'), 'wx'), length: 0 };
-    const values = widen(weight);
-    const place = { location: 'widened.bin', offset: this.#own.length, length: values.byteLength };
-    writeSync(this.#own.fd, new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
+    this.#file ??= { fd: openSync(join(this.#folder, OWN), 'wx'), length: 0 };
+    const { buffer, byteOffset, byteLength } = values();
+    const place = { location: OWN, offset: this.#file.length, length: byteLength };
     // Mapped at multiples of 64 bytes, as kernels like them.
-    this.#own.length += Math.ceil(values.byteLength / 64) * 64;
-    writeSync(this.#own.fd, new Uint8Array(this.#own.length - place.offset - values.byteLength));
-    this.#widened.set(name, place);
+    const padding = (64 - (byteLength % 64)) % 64;
+    writeWhole(this.#file.fd, new Uint8Array(buffer, byteOffset, byteLength), this.#folder);
+    writeWhole(this.#file.fd, new Uint8Array(padding), this.#folder);
+    this.#file.length += byteLength + padding;
+    this.#places.set(key, place);
     return place;
   }
 
@@ -106,4 +135,33 @@ export function bringBeside(path: string, target: string): 'linked' | 'cloned' |
     );
   copyFileSync(path, target);
   return 'copied';
+}
+
+/** [O,C,taps] as rows of one number a channel: [taps C, O], or, taps in reverse, [taps O, C]. */
+function tapRows(
+  kernel: Float32Array,
+  [o, c, taps]: readonly [number, number, number],
+  order: TapOrder,
+): Float32Array {
+  const rows = new Float32Array(kernel.length);
+  let from = 0;
+  for (let out = 0; out < o; out++)
+    for (let channel = 0; channel < c; channel++)
+      for (let tap = 0; tap < taps; tap++) {
+        const row = order === 'forward' ? tap * c + channel : (taps - 1 - tap) * o + out;
+        rows[order === 'forward' ? row * o + out : row * c + channel] = kernel[from++]!;
+      }
+  return rows;
+}
+
+function writeWhole(fd: number, bytes: Uint8Array, folder: string): void {
+  try {
+    for (let done = 0; done < bytes.length; ) done += writeSync(fd, bytes, done);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code !== 'ENOSPC' && code !== 'EDQUOT' && code !== 'EFBIG') throw error;
+    throw new UserError(
+      `no room in ${folder} for the widened weights (${code}); free some, or set TMPDIR to a folder with more`,
+    );
+  }
 }
