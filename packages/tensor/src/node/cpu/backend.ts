@@ -3,10 +3,18 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Backend, CompileOptions, Executable, HostArray } from '../../backend.ts';
-import { internal, UserError } from '../../errors.ts';
+import { internal } from '../../errors.ts';
+import { planMemory } from '../../graph/plan.ts';
 import { bytesOf } from '../../graph/rules.ts';
-import { type DType, type Graph, type Shape, showShape } from '../../graph/types.ts';
-import { copyInto, hostArray } from '../../host/array.ts';
+import type { DType, Graph, Shape } from '../../graph/types.ts';
+import { hostArray } from '../../host/array.ts';
+import {
+  signatureOf,
+  takeInputs,
+  takeState,
+  takeWeights,
+  typeOfState,
+} from '../../host/signature.ts';
 import { lower } from './lower.ts';
 import { encodeModel, type OnnxValue } from './onnx.ts';
 import { Runtime } from './runtime.ts';
@@ -57,6 +65,11 @@ async function compileOn(
   { weights = new Map(), state = {} }: CompileOptions,
   { threads, profile, packBytes = PACK_BYTES, session = {} }: CpuOptions,
 ): Promise<Executable> {
+  const signature = signatureOf(graph);
+  takeWeights(signature, weights);
+  const initial = Object.entries(state).map(
+    ([name, value]) => [name, takeState(signature, name, value)] as const,
+  );
   const folder = mkdtempSync(join(tmpdir(), 'sdft-'));
   let handle: number;
   let values: { inputs: readonly OnnxValue[]; outputs: readonly OnnxValue[] };
@@ -80,49 +93,39 @@ async function compileOn(
     rmSync(folder, { recursive: true, force: true });
   }
 
-  const stateNames = new Set(
-    graph.nodes.flatMap((node) =>
-      node.op === 'input' && node.attrs.state ? [node.attrs.name] : [],
-    ),
-  );
   const shared = (list: readonly OnnxValue[]) =>
     new Map(list.map(({ name, type, shape }) => [name, share(name, shape, type as DType)]));
   const feeds = shared(values.inputs);
   const fetches = shared(values.outputs);
-  const feedOf = (name: string): SharedTensor | undefined => feeds.get(`in:${name}`);
-  const callInputs = [...feeds.keys()]
-    .map((name) => name.slice(3))
-    .filter((name) => !stateNames.has(name));
-
-  const put = (name: string, value: HostArray): void => {
-    const feed = feedOf(name);
-    if (!feed)
-      throw new UserError(
-        `the graph has no input called ${name}; it has ${[...feeds.keys()].map((n) => n.slice(3)).join(', ')}`,
-      );
-    copyInto(viewOf(feed), feed.dims, value, name);
-  };
+  // The model holds only what its results need; states live on without it.
+  const states = new Map(
+    [...signature.states].map(([name, { shape, dtype }]) => [
+      name,
+      feeds.get(`in:${name}`) ?? share(`in:${name}`, shape, dtype),
+    ]),
+  );
+  for (const [name, data] of initial) viewOf(states.get(name)!).set(data);
   const get = (tensor: SharedTensor): HostArray => hostArray(viewOf(tensor).slice(), tensor.dims);
-  for (const [name, value] of Object.entries(state)) if (feedOf(name)) put(name, value);
-  const kept = new Map<string, HostArray>(Object.entries(state));
+  /** A state and its next value change places: what was written becomes what is read. */
+  const swap = (name: string): void => {
+    const old = states.get(name)!;
+    const next = fetches.get(`next:${name}`);
+    if (!next) throw internal(`no next value for ${name}`);
+    const current = { ...old, buffer: next.buffer };
+    states.set(name, current);
+    if (feeds.has(old.name)) feeds.set(old.name, current);
+    fetches.set(next.name, { ...next, buffer: old.buffer });
+  };
 
   return {
-    memory: { weights: 0, state: 0, activations: 0, total: 0 },
+    memory: planMemory(graph),
     run: async (inputs = {}) => {
-      for (const name of Object.keys(inputs))
-        if (
-          !callInputs.includes(name) &&
-          !graph.nodes.some((n) => n.op === 'input' && n.attrs.name === name)
-        )
-          put(name, inputs[name]!);
-      for (const name of callInputs) {
-        const value = inputs[name];
-        if (!value)
-          throw new UserError(`input ${name} ${showShape(feedOf(name)!.dims)} is missing`);
-        put(name, value);
+      for (const [name, data] of takeInputs(signature, inputs)) {
+        const feed = feeds.get(`in:${name}`);
+        if (feed) viewOf(feed).set(data);
       }
       await runtime.run(handle, [...feeds.values()], [...fetches.values()]);
-      for (const name of Object.keys(graph.updates)) swap(feeds, fetches, name);
+      for (const name of Object.keys(graph.updates)) swap(name);
       return Object.fromEntries(
         [...fetches]
           .filter(([name]) => name.startsWith('out:'))
@@ -130,32 +133,13 @@ async function compileOn(
       );
     },
     read: async (name) => {
-      const feed = feedOf(name);
-      if (feed && stateNames.has(name)) return get(feed);
-      const value = kept.get(name);
-      if (!value || !stateNames.has(name))
-        throw new UserError(`the graph has no state called ${name}`);
-      return value;
+      typeOfState(signature, name);
+      return get(states.get(name)!);
     },
     write: async (name, value) => {
-      if (!stateNames.has(name)) throw new UserError(`the graph has no state called ${name}`);
-      if (feedOf(name)) put(name, value);
-      else kept.set(name, value);
+      const data = takeState(signature, name, value);
+      viewOf(states.get(name)!).set(data);
     },
     dispose: () => runtime.release(handle),
   };
-}
-
-/** A state and its next value change places: what was written becomes what is read. */
-function swap(
-  feeds: Map<string, SharedTensor>,
-  fetches: Map<string, SharedTensor>,
-  state: string,
-): void {
-  const feed = feeds.get(`in:${state}`);
-  const fetch = fetches.get(`next:${state}`);
-  if (!fetch) throw internal(`no next value for ${state}`);
-  if (!feed) return;
-  feeds.set(`in:${state}`, { ...feed, buffer: fetch.buffer });
-  fetches.set(`next:${state}`, { ...fetch, buffer: feed.buffer });
 }
