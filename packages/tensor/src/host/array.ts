@@ -25,7 +25,7 @@ export function copyInto(target: HostData, shape: Shape, value: HostArray, name:
     );
   if (data.constructor !== target.constructor)
     throw new UserError(
-      `${name} must hold a ${target.constructor.name}, got ${data.constructor.name}`,
+      `${name} must hold its numbers in ${target.constructor.name}, got ${data.constructor.name}`,
     );
   const rowMajor = stridesOf(shape);
   if (stride.every((s, i) => s === rowMajor[i] || shape[i] === 1)) {
