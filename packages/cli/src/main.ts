@@ -1,33 +1,58 @@
-import { readFileSync } from 'node:fs';
-
-const HELP = `sdft: fine-tuning of Stable Diffusion
-
-  sdft --help      this text
-  sdft --version   the version
-`;
-
-function version(): string {
-  const file = new URL('../package.json', import.meta.url);
-  return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
-}
+import type { Command } from 'commander';
+import { explain } from './failures/explain.ts';
+import { type Status, status } from './failures/status.ts';
+import { UsageError } from './failures/usageError.ts';
+import { commands } from './program/commands.ts';
+import { overview } from './program/overview.ts';
+import { version } from './version.ts';
 
 /**
  * Runs the command line.
  * @param args what stands after `sdft`
- * @returns the exit status: 0 done, 2 the input is wrong
+ * @returns the exit status: 0 done, 2 the input or the machine is wrong, 130 interrupted, 1 a fault of sdft
  */
-export async function main(args: readonly string[]): Promise<number> {
-  const [first] = args;
-  if (first === '--version' || first === '-V') {
-    process.stdout.write(`${version()}\n`);
-    return 0;
+export async function main(args: readonly string[]): Promise<Status> {
+  process.stdout.on('error', leaveClosedPipe);
+  const [name = '--help'] = args;
+  let called = 'sdft';
+  try {
+    if (name === '--help' || name === '-h' || name === 'help') process.stdout.write(overview());
+    else if (name === '--version' || name === '-V') process.stdout.write(`${version()}\n`);
+    else {
+      const program = await commandNamed(name);
+      called = `sdft ${name}`;
+      await program.parseAsync([...args], { from: 'user' });
+    }
+    return status.done;
+  } catch (error) {
+    if (error instanceof Error && error.name === 'Shown') return status.done;
+    const failure = await explain(error, called, args.includes('--debug'));
+    process.stderr.write(`${failure.text}\n`);
+    return failure.status;
   }
-  if (first === undefined || first === '--help' || first === '-h') {
-    process.stdout.write(HELP);
-    return 0;
+}
+
+/** The program with the one command that is called. */
+async function commandNamed(name: string): Promise<Command> {
+  const entry = commands.find((command) => command.name === name);
+  if (entry === undefined) {
+    const what = name.startsWith('-') ? 'flag' : 'command';
+    throw new UsageError(`there is no ${what} ${name}. sdft --help lists the commands`, {
+      name,
+      known: what === 'flag' ? ['--help', '--version'] : commands.map((command) => command.name),
+    });
   }
-  process.stderr.write(
-    `sdft: unknown command or option ${first}; sdft --help lists what there is\n`,
-  );
-  return 2;
+  const [{ quietCommand }, define] = await Promise.all([
+    import('./program/defineCommand.ts'),
+    entry.load(),
+  ]);
+  return quietCommand('sdft')
+    .enablePositionalOptions()
+    .addCommand(await define(entry.summary));
+}
+
+/** Who reads our output may stop reading, as `head` does: then there is nobody left to tell. */
+function leaveClosedPipe(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'EPIPE') throw error;
+  process.exit(status.done);
 }

@@ -1,0 +1,72 @@
+import type { Checkpoint, OpenOptions } from '@sdft/models';
+import { type Command, Option } from 'commander';
+import type { Output } from '../terminal/output.ts';
+
+/** Flags of every command that reads a base model. */
+export interface BaseOptions {
+  readonly base: string;
+  readonly config?: string;
+  readonly predictionType?: 'epsilon' | 'v';
+  readonly vae?: string;
+  readonly emaWeights?: boolean;
+}
+
+/** Declares them. */
+export function addBaseOptions(command: Command): Command {
+  return command
+    .requiredOption(
+      '--base <base>',
+      'base model: a folder in diffusers layout, an ldm .safetensors or .ckpt, or nano (a small one that comes along)',
+    )
+    .option(
+      '--config <path>',
+      'how a single-file base is built: a diffusers folder, .yaml or .json',
+    )
+    .addOption(
+      new Option(
+        '--prediction-type <type>',
+        'what the base predicts, where nothing says so',
+      ).choices(['epsilon', 'v']),
+    )
+    .option('--vae <path>', 'another VAE: a folder or a file')
+    .option('--ema-weights', 'use the running averages of the U-Net that the base also holds');
+}
+
+/** Opens the base model and says what was found out about it. Throws UserError. */
+export async function openBase(options: BaseOptions, output: Output): Promise<Checkpoint> {
+  const { openCheckpoint } = await import('@sdft/models');
+  const checkpoint = await openCheckpoint(await basePath(options.base), openOptions(options));
+  output.note(`base: ${options.base}${sizeOf(checkpoint)}`);
+  for (const note of checkpoint.notes) output.note(`  ${note}`);
+  return checkpoint;
+}
+
+/** The flags as `openCheckpoint` takes them. */
+export function openOptions(options: BaseOptions): OpenOptions {
+  const { config, predictionType, vae, emaWeights } = options;
+  return {
+    ...(config !== undefined && { config }),
+    ...(predictionType !== undefined && {
+      predictionType: predictionType === 'v' ? 'v_prediction' : 'epsilon',
+    }),
+    ...(vae !== undefined && { vae }),
+    ...(emaWeights !== undefined && { emaWeights }),
+  };
+}
+
+/** Where the base model lies: `nano` comes with `@sdft/nano`. */
+export async function basePath(base: string): Promise<string> {
+  if (base !== 'nano') return base;
+  const [{ model }, { fileURLToPath }] = await Promise.all([
+    import('@sdft/nano'),
+    import('node:url'),
+  ]);
+  return fileURLToPath(model);
+}
+
+function sizeOf({ weights, schedule }: Checkpoint): string {
+  let parameters = 0;
+  for (const { shape } of weights.values()) parameters += shape.reduce((a, b) => a * b, 1);
+  const predicts = schedule.predictionType === 'epsilon' ? 'noise (epsilon)' : 'v';
+  return `, ${(parameters / 1e6).toFixed(1)} M parameters, predicts ${predicts}`;
+}

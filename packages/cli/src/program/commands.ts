@@ -1,0 +1,37 @@
+import type { Command } from 'commander';
+
+/** A command; what declares its flags is loaded when it is called. */
+export interface CommandEntry {
+  readonly name: string;
+  readonly summary: string;
+  load(): Promise<(summary: string) => Command | Promise<Command>>;
+}
+
+/** In the order in which a person meets them. */
+export const commands: readonly CommandEntry[] = [
+  {
+    name: 'inspect',
+    summary: 'say what a file or folder is and what it holds; never executes anything in it',
+    load: async () => (await import('../commands/inspect.ts')).inspectCommand,
+  },
+  {
+    name: 'tokenize',
+    summary: 'show the tokens of a prompt, and what the 77-token limit cuts',
+    load: async () => (await import('../commands/tokenize.ts')).tokenizeCommand,
+  },
+  {
+    name: 'eval',
+    summary: 'run one network on given tensors, to compare it with another implementation',
+    load: async () => (await import('../commands/eval.ts')).evalCommand,
+  },
+  {
+    name: 'init',
+    summary: 'make a checkpoint of a known architecture with random weights',
+    load: async () => (await import('../commands/init.ts')).initCommand,
+  },
+  {
+    name: 'doctor',
+    summary: 'check this machine, and say how to mend what does not work',
+    load: async () => (await import('../commands/doctor.ts')).doctorCommand,
+  },
+];

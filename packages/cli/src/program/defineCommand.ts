@@ -1,0 +1,62 @@
+import { Command, type CommanderError } from 'commander';
+import { UsageError } from '../failures/usageError.ts';
+
+/** Thrown where help or the version was asked for and has been printed. */
+export class Shown extends Error {
+  override readonly name = 'Shown';
+}
+
+/** What every command has. */
+export interface CommonOptions {
+  readonly json?: boolean;
+  readonly debug?: boolean;
+}
+
+/** A command that throws instead of printing mistakes and ending the process. */
+export function quietCommand(name: string): Command {
+  const command = new Command(name);
+  return command
+    .helpOption('-h, --help', 'show this help')
+    .helpCommand(false)
+    .showSuggestionAfterError(false)
+    .configureOutput({ writeErr: () => {} })
+    .exitOverride((error) => {
+      throw translated(command, error);
+    });
+}
+
+/** A command of sdft, with the options that each has. */
+export function defineCommand(name: string, summary: string): Command {
+  return quietCommand(name)
+    .description(summary)
+    .option('--json', 'one JSON object a line on stdout, everything else on stderr')
+    .option('--debug', 'with every error, say where in the program it arose');
+}
+
+/** Shows examples below a command's help; each without `sdft`. */
+export function addExamples(command: Command, ...examples: readonly string[]): Command {
+  const title = examples.length === 1 ? 'Example:' : 'Examples:';
+  return command.addHelpText(
+    'after',
+    ['', title, ...examples.map((example) => `  sdft ${example}`)].join('\n'),
+  );
+}
+
+/** As it is typed: `sdft train lora`. */
+export function fullName(command: Command): string {
+  return command.parent ? `${fullName(command.parent)} ${command.name()}` : command.name();
+}
+
+function translated(command: Command, error: CommanderError): Error {
+  if (error.exitCode === 0) return new Shown();
+  const said = error.message.replace(/^error: /, '').replace(/\.$/, '');
+  const help = `See ${fullName(command)} --help`;
+  if (error.code !== 'commander.unknownOption') return new UsageError(`${said}. ${help}`);
+  const flag = /'(.*)'/s.exec(said)?.[1] ?? said;
+  return new UsageError(`there is no flag ${flag}. ${help}`, {
+    name: flag,
+    known: command.options
+      .flatMap(({ long, short }) => [long, short])
+      .filter((name) => name != null),
+  });
+}
