@@ -55,3 +55,55 @@ export {
   rescaleZeroTerminalSnr,
   snr,
 } from './schedule/noiseSchedule.ts';
+export { architecture, architectureNames } from './checkpoint/architectures.ts';
+export {
+  type ByteSource,
+  bytesSource,
+  concatenateWeights,
+  viewWeight,
+  weightOf,
+} from './checkpoint/byteSource.ts';
+export { conform } from './checkpoint/conform.ts';
+export { expectedTensors, type NetworkConfigs } from './checkpoint/expectedTensors.ts';
+export type { ModelConfigs } from './checkpoint/family.ts';
+export {
+  castWeight,
+  findNonFinite,
+  type FloatType,
+  fromFloat32,
+  type NonFinite,
+  readFloat32,
+  toFloat32,
+} from './checkpoint/floats.ts';
+export type { Model } from './checkpoint/model.ts';
+export {
+  Float,
+  Inert,
+  isWeight,
+  OrderedDict,
+  type PythonValue,
+  Tuple,
+} from './checkpoint/pythonValue.ts';
+export { readSafetensors, type TensorFile } from './checkpoint/safetensors.ts';
+export { allTensors, stateDictOf } from './checkpoint/stateDict.ts';
+export type { TorchFile } from './checkpoint/torchLegacy.ts';
+export { type WriteOptions, writeFileWhole, writeFolderWhole } from './node/atomicWrite.ts';
+export {
+  type FileHashes,
+  hashFile,
+  type Inspection,
+  inspectFile,
+  type TensorLine,
+} from './node/inspectFile.ts';
+export { type Checkpoint, openCheckpoint, type OpenOptions } from './node/openCheckpoint.ts';
+export { openSafetensors, writeSafetensors } from './node/safetensorsFile.ts';
+export { openTensorFile } from './node/tensorFile.ts';
+export { explain as explainFileError } from './node/fileSource.ts';
+export { openTorch } from './node/torchFile.ts';
+export { writeTorch } from './node/torchWriter.ts';
+export {
+  initCheckpoint,
+  writeDiffusersFolder,
+  type WriteCheckpointOptions,
+  writeLdmSafetensors,
+} from './node/writeCheckpoint.ts';

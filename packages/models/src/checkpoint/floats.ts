@@ -147,5 +147,6 @@ export function findNonFinite(weights: Iterable<readonly [string, Weight]>): Non
 }
 
 function aligned(bytes: Uint8Array, dtype: StorageType): Uint8Array {
-  return bytes.byteOffset % elementSize[dtype] === 0 ? bytes : bytes.slice();
+  // Not slice(), which makes a view of Node's Buffer.
+  return bytes.byteOffset % elementSize[dtype] === 0 ? bytes : new Uint8Array(bytes);
 }

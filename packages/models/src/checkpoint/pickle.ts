@@ -1,7 +1,7 @@
 import { UserError } from '@sdft/tensor';
 import type { ByteSource } from './byteSource.ts';
 import { PickleBytes } from './pickleBytes.ts';
-import { decimal, latin1, plain, unquote, utf8 } from './pickleText.ts';
+import { decimal, latin1, plain, unescape, unquote, utf8 } from './pickleText.ts';
 import { Inert, OrderedDict, type PythonValue, Tuple } from './pythonValue.ts';
 import { callKnown } from './pythonCalls.ts';
 import { isRefused } from './refusedGlobals.ts';
@@ -103,26 +103,20 @@ class PickleMachine {
       case 0x8d: // BINUNICODE8
         return this.#push(utf8(input.bytes(input.unsigned(8))));
       case 0x56: // UNICODE
-        return this.#push(
-          input
-            .line()
-            .replace(/\\u([0-9a-fA-F]{4})/g, (_, hex: string) =>
-              String.fromCharCode(parseInt(hex, 16)),
-            ),
-        );
+        return this.#push(unescape(input.line(latin1)));
       case 0x53: // STRING
-        return this.#push(unquote(input.line(), this.#broken));
+        return this.#push(unquote(input.line(latin1), this.#broken));
       case 0x54: // BINSTRING
         return this.#push(latin1(input.bytes(input.unsigned(4))));
       case 0x55: // SHORT_BINSTRING
         return this.#push(latin1(input.bytes(input.byte())));
       case 0x42: // BINBYTES
-        return this.#new(input.bytes(input.unsigned(4)).slice());
+        return this.#new(new Uint8Array(input.bytes(input.unsigned(4))));
       case 0x43: // SHORT_BINBYTES
-        return this.#new(input.bytes(input.byte()).slice());
+        return this.#new(new Uint8Array(input.bytes(input.byte())));
       case 0x8e: // BINBYTES8
       case 0x96: // BYTEARRAY8
-        return this.#new(input.bytes(input.unsigned(8)).slice());
+        return this.#new(new Uint8Array(input.bytes(input.unsigned(8))));
       default:
         return false;
     }

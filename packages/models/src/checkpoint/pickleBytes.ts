@@ -1,5 +1,6 @@
 import type { UserError } from '@sdft/tensor';
 import type { ByteSource } from './byteSource.ts';
+import { utf8 } from './pickleText.ts';
 
 /** Reads a pickle's bytes one after the other from a source, in windows: the end of a pickle is only known when it is reached. */
 export class PickleBytes {
@@ -53,13 +54,13 @@ export class PickleBytes {
   }
 
   /** The text up to the next line end, which is consumed. */
-  line(): string {
+  line(decode: (bytes: Uint8Array) => string = utf8): string {
     const start = this.at;
-    const most = 4096;
+    const most = 2 ** 20;
     for (let length = 0; length < most; length++) {
       if (this.byte() === 0x0a) {
         this.at = start;
-        const text = new TextDecoder().decode(this.bytes(length));
+        const text = decode(this.bytes(length));
         this.at++;
         return text;
       }

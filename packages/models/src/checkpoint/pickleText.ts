@@ -23,6 +23,17 @@ export function decimal(line: string, broken: (why: string) => Error): boolean |
   return plain(BigInt(line.replace('L', '')));
 }
 
+/** The text of a UNICODE opcode (Python's raw-unicode-escape). */
+export function unescape(line: string): string {
+  return line.replace(
+    /\\u([0-9a-fA-F]{4})|\\U([0-9a-fA-F]{8})/g,
+    (whole, short?: string, long?: string) => {
+      const code = parseInt(short ?? long ?? '', 16);
+      return code <= 0x10ffff ? String.fromCodePoint(code) : whole;
+    },
+  );
+}
+
 /** The text that a Python 2 string literal stands for. */
 export function unquote(literal: string, broken: (why: string) => Error): string {
   const match = /^(['"])(.*)\1$/s.exec(literal);

@@ -54,9 +54,9 @@ export async function readDiffusersFolder(
     schedule: parseScheduleConfig(...config('scheduler/scheduler_config.json')),
   };
   const weights = new Map<string, Weight>();
-  for (const [key, weight] of await readPart(join(path, unetFolder), [stems.unet], notes))
+  for (const [key, weight] of await needPart(join(path, unetFolder), [stems.unet], notes))
     weights.set(`unet.${key}`, weight);
-  for (const [key, weight] of await readPart(
+  for (const [key, weight] of await needPart(
     join(path, 'text_encoder'),
     [stems.text, stems.textTorch],
     notes,
@@ -72,7 +72,7 @@ export async function readDiffusersFolder(
 /** Reads the tensors of a VAE folder in diffusers layout, below `vae.`. Throws UserError naming what is missing or malformed. */
 export async function readVaeFolder(folder: string, notes: string[]): Promise<Map<string, Weight>> {
   const weights = new Map<string, Weight>();
-  for (const [key, weight] of await readPart(folder, [stems.vae], notes)) {
+  for (const [key, weight] of await needPart(folder, [stems.vae], notes)) {
     const name = diffusersVaeKey(key);
     if (name !== undefined) weights.set(`vae.${name}`, weight);
   }
@@ -94,14 +94,18 @@ function refuseOthers(path: string): void {
   }
 }
 
-/** The tensors of one part of the folder: one file or several shards, safetensors before PyTorch's, full before half precision. */
-async function readPart(
+/**
+ * The tensors of one part of the folder: one file or several shards, safetensors before PyTorch's, full before half precision.
+ *
+ * @param stems names that the file may have, without their endings
+ * @returns undefined where there are none
+ */
+export async function readPart(
   folder: string,
-  names: readonly string[],
-  notes: string[],
-): Promise<ReadonlyMap<string, Weight>> {
+  stems: readonly string[],
+): Promise<{ tensors: ReadonlyMap<string, Weight>; file: string } | undefined> {
   const candidates = ['', '.fp16'].flatMap((variant) =>
-    names.flatMap((stem) => [
+    stems.flatMap((stem) => [
       `${stem}${variant}.safetensors`,
       `${stem}.safetensors.index${variant}.json`,
       `${stem}${variant}.bin`,
@@ -109,16 +113,31 @@ async function readPart(
     ]),
   );
   const name = candidates.find((candidate) => existsSync(join(folder, candidate)));
-  if (name === undefined) {
+  if (name === undefined) return undefined;
+  const file = join(folder, name);
+  return {
+    tensors: name.endsWith('.json')
+      ? await readShards(folder, name)
+      : (await openTensorFile(file)).tensors,
+    file,
+  };
+}
+
+async function needPart(
+  folder: string,
+  stems: readonly string[],
+  notes: string[],
+): Promise<ReadonlyMap<string, Weight>> {
+  const part = await readPart(folder, stems);
+  if (!part) {
     const present = existsSync(folder) ? readdirSync(folder) : [];
     throw new UserError(
-      `${folder}: no weights: ${names[0]}.safetensors is missing${present.length > 0 ? `; there are ${present.slice(0, 8).join(', ')}` : ''}`,
+      `${folder}: no weights: ${stems[0]}.safetensors is missing${present.length > 0 ? `; there are ${present.slice(0, 8).join(', ')}` : ''}`,
     );
   }
-  if (name.includes('.fp16.'))
-    notes.push(`${join(folder, name)}: only the half-precision variant is there`);
-  if (!name.endsWith('.json')) return (await openTensorFile(join(folder, name))).tensors;
-  return await readShards(folder, name);
+  if (/\.fp16\./.test(part.file))
+    notes.push(`${part.file}: only the half-precision variant is there`);
+  return part.tensors;
 }
 
 async function readShards(folder: string, index: string): Promise<Map<string, Weight>> {

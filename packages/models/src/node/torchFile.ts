@@ -40,7 +40,7 @@ async function readTorchZip(source: ByteSource): Promise<TorchFile> {
   const pickles = [...entries.keys()].filter((name) => /^([^/]+\/)?data\.pkl$/.test(name));
   const [pickle] = pickles;
   if (pickle === undefined || pickles.length > 1) {
-    throw broken(`${pickles.length} entries are called data.pkl, one is needed`);
+    throw broken(`${pickles.length} files in it are called data.pkl`);
   }
   const root = pickle.slice(0, -'data.pkl'.length);
   if (entries.has(`${root}constants.pkl`)) {

@@ -13,13 +13,19 @@ export interface ZipEntry {
 const maxEntries = 200_000;
 
 /**
- * Lists the files of a zip archive, all of which must be stored as they are, as PyTorch does.
+ * Lists the files of a zip archive that PyTorch saved: all of them stored as they are, `data.pkl` among them.
  *
  * @throws UserError where the archive is broken, compressed or encrypted, or holds a name twice
  */
 export async function readZipEntries(source: ByteSource): Promise<Map<string, ZipEntry>> {
   const found = new Map<string, ZipEntry>();
-  for (const entry of await listEntries(source.name)) {
+  const entries = await listEntries(source.name);
+  if (!entries.some(({ fileName }) => /^([^/]+\/)?data\.pkl$/.test(fileName))) {
+    throw new UserError(
+      `${source.name}: is a zip archive without data.pkl, not a file that PyTorch saved`,
+    );
+  }
+  for (const entry of entries) {
     const broken = (why: string): UserError =>
       new UserError(`${source.name}: not a whole PyTorch file: ${entry.fileName} in it ${why}`);
     if (found.has(entry.fileName)) throw broken('comes twice');
