@@ -5,7 +5,13 @@
 import type { Layer as LayerInfo, ScheduleConfig } from '@sdft/models';
 import type { HostArray, Tensor } from '@sdft/tensor';
 
-/** A layer of the frozen model, called as it is: `layer(x)`; `layer.parameter('weight')` is its frozen weight. */
+/** Settings as a recipe file holds them: texts, numbers, booleans, lists and records of these. */
+export type PlainRecord = Readonly<Record<string, unknown>>;
+
+/**
+ * A layer of the frozen model, called as it is: `layer(x)`; `layer.parameter('weight')` is its frozen weight. Where another adapter was attached before, `layer(x)`
+ * is what that one made of it. `in` of the token embedding counts the words that earlier adapters teach.
+ */
 export interface Layer extends LayerInfo {
   (x: Tensor): Tensor;
   parameter(name: string): Tensor;
@@ -21,7 +27,7 @@ export interface Draws {
   integers(name: string, shape: readonly number[], below: number): Tensor;
 }
 
-/** The same on the host, for initial values. */
+/** The same on the host, for first values: each trainable has streams of its own. */
 export interface HostDraws {
   normal(name: string, shape: readonly number[]): HostArray;
   uniform(name: string, shape: readonly number[]): HostArray;
@@ -65,6 +71,8 @@ export interface Objective<N extends Needs = 'instance'> {
   (models: Models, batch: Batch, draw: Draws): Tensor;
   /** `class`: the data must have class images. */
   readonly needs?: N;
+  /** Its name and settings, as a recipe holds them. */
+  readonly recipe?: PlainRecord;
 }
 
 /** Trainable tensors at one layer, by the adapter's own names for them. */
@@ -76,42 +84,75 @@ export interface NewToken {
   readonly vectors: number;
 }
 
+/** What a trainable starts as. Its shape is known before anything is computed. */
+export interface Initial {
+  readonly shape: readonly number[];
+  /** Its first values, f32, of that shape. Throws UserError where they cannot be had. */
+  values(context: InitContext): HostArray;
+}
+
 /** What an adapter may look at when its trainables get their first values. */
 export interface InitContext {
-  /** The values of a frozen parameter, by its full path. */
-  weight(path: string): HostArray;
-  /** The ids of a text without start and end. */
+  /** The values of a frozen parameter, f32, by its full path (`unet.conv_in.weight`); only these rows of its first axis, where given. Throws UserError if there is none. */
+  weight(path: string, rows?: readonly number[]): HostArray;
+  /** The ids of a text without start and end, of the base's own vocabulary. */
   tokenize(text: string): readonly number[];
+  /** The pieces of the same text, as the vocabulary writes them. */
+  pieces(text: string): readonly string[];
   readonly draw: HostDraws;
 }
 
 /** Says what is trainable and where it attaches. */
 export interface Adapter {
   readonly name: string;
+  /** Its settings, for the recipe that is stored with a run. */
+  readonly options?: PlainRecord;
   /** A glob over layer paths (`unet.**.attn2.to_{k,v}`), or several. */
   readonly at: string | readonly string[];
-  /** Layers with the same key share one set of trainables; by default each has its own. */
+  /** Layers with the same key share one set of trainables; by default each has its own, under its path. */
   readonly share?: (layer: LayerInfo) => string;
-  /** First values of the trainables at a layer, f32. */
-  init(layer: LayerInfo, context: InitContext): Parameters<HostArray>;
+  /** The trainables at a layer. */
+  init(layer: LayerInfo): Parameters<Initial>;
   /** What the layer computes from now on. */
   wrap(layer: Layer, parameters: Parameters<Tensor>): (x: Tensor) => Tensor;
-  /** New words that this adapter teaches. */
+  /** New words that this adapter teaches; their ids follow on the vocabulary, row by row. */
   readonly tokens?: readonly NewToken[];
   /** Its own learning rate; by default the optimizer's. */
   readonly lr?: number;
   /** Weight decay of its trainables; by default the optimizer's. */
   readonly weightDecay?: number;
-  /** How its trainables are written and read. */
-  readonly files: AdapterFiles;
+  /** How its trainables are written and read; by default one safetensors file of `LAYER.NAME`. */
+  readonly files?: AdapterFiles;
 }
 
 /** All trainables of an adapter: by layer path (or shared key), then by name. */
 export type AdapterState = ReadonlyMap<string, Parameters<HostArray>>;
 
+/** What a file may say beside the numbers. */
+export interface AboutFile {
+  /** Optimizer steps done. */
+  readonly step: number;
+  /** The base, as the recipe names it. */
+  readonly base: string;
+  /** Replace what is there. */
+  readonly force: boolean;
+}
+
 export interface AdapterFiles {
   /** Writes `state` to `path`; the extension chooses the layout. Whole or not at all; throws UserError if the file exists, unless `force`. */
-  save(state: AdapterState, path: string, about: { readonly step: number; readonly base: string; readonly force: boolean }): Promise<void>;
+  save(state: AdapterState, path: string, about: AboutFile): Promise<void>;
   /** Reads any layout it knows. Throws UserError, naming file and tensor, if the file is none of these or does not fit. */
-  load(path: string, shapes: ReadonlyMap<string, Parameters<readonly number[]>>): Promise<AdapterState>;
+  load(
+    path: string,
+    shapes: ReadonlyMap<string, Parameters<readonly number[]>>,
+  ): Promise<AdapterState>;
+}
+
+/** A preset: adapters with the objective that goes with them. */
+export interface Method<N extends Needs = 'instance'> {
+  readonly name: string;
+  /** Its settings, for the recipe. */
+  readonly options: PlainRecord;
+  readonly adapters: readonly Adapter[];
+  readonly objective: Objective<N>;
 }

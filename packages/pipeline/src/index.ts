@@ -1,0 +1,21 @@
+export type {
+  AboutFile,
+  Adapter,
+  AdapterFiles,
+  AdapterState,
+  Batch,
+  Draws,
+  HostDraws,
+  InitContext,
+  Initial,
+  Layer,
+  Method,
+  Models,
+  Needs,
+  NewToken,
+  Objective,
+  Parameters,
+  PlainRecord,
+  Schedule,
+} from './contracts.ts';
+export { constant, copyOf, normal, uniform, zeros } from './initial.ts';

@@ -1,0 +1,149 @@
+import {
+  fill,
+  type ImageFolder,
+  type ImageSet,
+  type Loader,
+  type PlannedPicture,
+  type Provides,
+  stackPixels,
+} from '@sdft/data';
+import { type Draws, hostArray, type HostArray, internal } from '@sdft/tensor';
+import type { PictureEncoder } from '../encoding/pictureEncoder.ts';
+import type { Prompts } from '../encoding/prompts.ts';
+import { type Base, pixelsPerLatent } from '../training/base.ts';
+import { some } from '../training/trainGraph.ts';
+import type { DrawSpec } from '../training/tracedDraws.ts';
+import type { BatchSource, MicroBatch } from './source.ts';
+
+/**
+ * Which sample of a picture's posterior is trained on: a new one at every fetch, one for the whole run, or its mean
+ * (A1111's `random`, `once`, `deterministic`; diffusers draws a new one each time).
+ */
+export type LatentSampling = 'random' | 'once' | 'deterministic';
+
+export interface DataSourceOptions {
+  readonly base: Base;
+  readonly set: ImageSet<Provides>;
+  readonly loader: Loader<Provides>;
+  readonly batch: number;
+  readonly encoder: PictureEncoder;
+  readonly prompts: Prompts;
+  /** What is trained, as templates are filled with it. */
+  readonly name: string | undefined;
+  readonly draws: Draws;
+  readonly sampling: LatentSampling;
+}
+
+/** Most captions that are looked at before training. */
+const MOST_CAPTIONS = 20_000;
+
+/** Micro-steps from a folder of pictures. */
+export function dataSource(options: DataSourceOptions): BatchSource {
+  const { base, set, loader, batch, encoder, draws, sampling } = options;
+  const { width, height } = set;
+  const scale = pixelsPerLatent(base);
+  const latents = [Math.floor(height / scale), Math.floor(width / scale)] as const;
+  const cells = latents[0] * latents[1];
+  const classes: ImageFolder | undefined = set.classes;
+  const { prompts } = options;
+  const captions = [...new Set(captionsOf(set, options.name))];
+  const windows = Math.max(...captions.map((caption) => prompts.windowsOf(caption)));
+
+  /** Every picture of a micro-step, with the folder that it is in. */
+  const picturesOf = (k: number): (PlannedPicture & { readonly folder: ImageFolder })[] => {
+    const { items, classItems } = loader.plan(k);
+    return [
+      ...items.map((item) => ({ ...item, folder: set })),
+      ...classItems.map((item) => ({ ...item, folder: classes! })),
+    ];
+  };
+  const keyOf = ({ folder, file, flip }: ReturnType<typeof picturesOf>[number]): string =>
+    `${folder.folder}/${file}${flip ? ' flipped' : ''}`;
+
+  const posteriorNoise = ({ name, shape }: DrawSpec, k: number): HostArray => {
+    if (sampling === 'random') return draws.normal(name, k, shape) as HostArray;
+    const noise = new Float32Array(shape.reduce((n, d) => n * d, 1));
+    if (sampling === 'once')
+      picturesOf(k).forEach((picture, i) => {
+        const own = draws.normal(`${name} ${keyOf(picture)}`, 0, shape.slice(1));
+        noise.set(own.data, i * own.data.length);
+      });
+    return hostArray(noise, shape) as HostArray;
+  };
+
+  return {
+    size: classes ? 2 * batch : batch,
+    instances: batch,
+    latents,
+    tokens: windows * prompts.window,
+    pictures: 'moments',
+    prompts: { ids: true, context: false },
+    warnings: [...set.warnings, ...(classes?.warnings ?? []), ...cutCaptions(prompts, captions)],
+    check: () => undefined,
+    draw: (spec, k) =>
+      spec.name === 'posterior_noise' ? posteriorNoise(spec, k) : drawFrom(draws, spec, k),
+    batch: async (k): Promise<MicroBatch> => {
+      const pictures = picturesOf(k);
+      return {
+        moments: () =>
+          Promise.all(
+            pictures.map((picture) =>
+              encoder.moments(
+                keyOf(picture),
+                cells,
+                async () => (await picture.folder.pixels(picture.index, picture.flip)) as HostArray,
+              ),
+            ),
+          ),
+        pixels: async () =>
+          stackPixels(
+            await Promise.all(pictures.map(({ folder, index }) => folder.decode(index))),
+            pictures.map(({ flip }) => flip),
+          ) as HostArray,
+        ids: pictures.map(({ caption }) => prompts.ids(caption, windows)),
+        latents: absent,
+        context: absent,
+        weight: absent,
+      };
+    },
+  };
+}
+
+const absent = (): never => {
+  throw internal('data gives pictures and ids');
+};
+
+/** A draw by its name, from the seed. */
+export function drawFrom(
+  draws: Draws,
+  { name, kind, shape, below }: DrawSpec,
+  k: number,
+): HostArray {
+  switch (kind) {
+    case 'normal':
+      return draws.normal(name, k, shape) as HostArray;
+    case 'uniform':
+      return draws.uniform(name, k, shape) as HostArray;
+    case 'integers':
+      return draws.integers(name, k, shape, below) as HostArray;
+  }
+}
+
+/** Every caption that can occur, up to a limit. */
+function* captionsOf(set: ImageSet<Provides>, name: string | undefined): Generator<string> {
+  const classes: ImageFolder | undefined = set.classes;
+  let left = MOST_CAPTIONS;
+  for (const { filewords } of classes?.items ?? []) if (left-- > 0) yield filewords;
+  for (const { filewords } of set.items)
+    for (const template of set.templates) if (left-- > 0) yield fill(template, { name, filewords });
+}
+
+function cutCaptions(prompts: Prompts, captions: readonly string[]): string[] {
+  const cut = captions.flatMap((caption) => {
+    const rest = prompts.cutOff(caption);
+    return rest === undefined ? [] : [`"${caption}" loses "${rest}"`];
+  });
+  if (cut.length === 0) return [];
+  const most = prompts.window - 2;
+  return [`captions longer than ${most} tokens are cut: ${some(cut)}`];
+}

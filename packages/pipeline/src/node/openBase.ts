@@ -1,0 +1,61 @@
+import { isAbsolute, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { clipTokenizer, noiseSchedule, openCheckpoint, readTokenizer } from '@sdft/models';
+import * as nano from '@sdft/nano';
+import { UserError } from '@sdft/tensor';
+import type { Base } from '../training/base.ts';
+
+/** How a base is to be read; the names are those of the command line. */
+export interface BaseOptions {
+  /** Says how a single-file checkpoint is built: a folder in diffusers layout, a `.yaml` or a `.json`. */
+  readonly config?: string | undefined;
+  readonly predictionType?: 'epsilon' | 'v' | undefined;
+  /** A VAE in place of the base's own. */
+  readonly vae?: string | undefined;
+  readonly emaWeights?: boolean | undefined;
+  /** Whether the noise schedule is float32's, as diffusers has it, or float64's, as A1111 has it: 1e-7 apart. Default f32. */
+  readonly schedulePrecision?: 'f32' | 'f64' | undefined;
+  /** The folder that relative paths start from. Default: the working directory. */
+  readonly relativeTo?: string | undefined;
+}
+
+/**
+ * Opens a base: a folder in diffusers layout, a single file, or `nano`. Weights are read when asked for.
+ *
+ * @throws UserError naming file, tensor or setting
+ */
+export async function openBase(name: string, options: BaseOptions = {}): Promise<Base> {
+  const { config, predictionType, vae, emaWeights, relativeTo = '' } = options;
+  const under = (path: string) => (isAbsolute(path) ? path : join(relativeTo, path));
+  const path = name === 'nano' ? fileURLToPath(nano.model) : under(name);
+  const checkpoint = await openCheckpoint(path, {
+    ...(config !== undefined && { config: under(config) }),
+    ...(predictionType && {
+      predictionType: predictionType === 'v' ? 'v_prediction' : 'epsilon',
+    }),
+    ...(vae !== undefined && { vae: under(vae) }),
+    ...(emaWeights !== undefined && { emaWeights }),
+  });
+  const { tokenizerFolder, textEncoder, unet } = checkpoint;
+  const tokenizer = await (tokenizerFolder === undefined
+    ? clipTokenizer()
+    : readTokenizer(tokenizerFolder));
+  if (tokenizer.size > textEncoder.vocabSize)
+    throw new UserError(
+      `${path}: its vocabulary has ${tokenizer.size} words, its text encoder knows ${textEncoder.vocabSize}: they do not belong together`,
+    );
+  if (unet.inChannels !== checkpoint.vae.latentChannels)
+    throw new UserError(
+      `${path}: its U-Net takes ${unet.inChannels} channels, its VAE gives ${checkpoint.vae.latentChannels}: inpainting and upscaling models cannot be trained here`,
+    );
+  return {
+    name,
+    unet,
+    textEncoder,
+    vae: checkpoint.vae,
+    schedule: noiseSchedule(checkpoint.schedule, { precision: options.schedulePrecision ?? 'f32' }),
+    tokenizer,
+    weights: checkpoint.weights,
+    notes: checkpoint.notes,
+  };
+}

@@ -1,0 +1,89 @@
+import { hostArray, type HostArray, type Shape } from '@sdft/tensor';
+import type { BatchSource, MicroBatch } from '../batches/source.ts';
+import type { PromptEncoder } from '../encoding/promptEncoder.ts';
+import type { DrawSpec } from '../training/tracedDraws.ts';
+import type { StepShape } from '../training/trainGraph.ts';
+
+export type HostArrays = Record<string, HostArray>;
+
+/** Batch and draws of micro-step k as the training graph takes them. */
+export async function stepInputs(
+  source: BatchSource,
+  batch: MicroBatch,
+  k: number,
+  shape: StepShape,
+  draws: readonly DrawSpec[],
+  promptEncoder: PromptEncoder,
+): Promise<HostArrays> {
+  const [pictures, prompts] = await Promise.all([
+    pictureInputs(batch, shape),
+    promptInputs(batch, shape, promptEncoder),
+  ]);
+  return {
+    ...pictures,
+    ...prompts,
+    ...(shape.weight && { weight: batch.weight() }),
+    ...Object.fromEntries(draws.map((spec) => [spec.name, source.draw(spec, k)])),
+  };
+}
+
+/** The same as a record holds it: pixels and ids as they came. */
+export async function recordedTensors(
+  source: BatchSource,
+  batch: MicroBatch,
+  k: number,
+  draws: readonly DrawSpec[],
+): Promise<HostArrays> {
+  return {
+    ...(source.pictures === 'moments'
+      ? { pixel_values: await batch.pixels() }
+      : { latents: batch.latents() }),
+    ...(batch.ids ? { input_ids: idArray(batch.ids) } : { context: batch.context() }),
+    ...(source.weight && { weight: batch.weight() }),
+    ...Object.fromEntries(draws.map((spec) => [spec.name, source.draw(spec, k)])),
+  };
+}
+
+async function pictureInputs(
+  batch: MicroBatch,
+  { pictures, ...shape }: StepShape,
+): Promise<HostArrays> {
+  if (pictures === 'latents') return { latents: batch.latents() };
+  const moments = await batch.moments();
+  const channels = moments[0]!.mean.length / (shape.latents[0] * shape.latents[1]);
+  const full = [shape.batch, channels, ...shape.latents];
+  return {
+    latent_mean: joined(
+      moments.map(({ mean }) => mean),
+      full,
+    ),
+    latent_std: joined(
+      moments.map(({ std }) => std),
+      full,
+    ),
+  };
+}
+
+async function promptInputs(
+  batch: MicroBatch,
+  { text, batch: size, tokens }: StepShape,
+  encoder: PromptEncoder,
+): Promise<HostArrays> {
+  if (text === 'ids') return { input_ids: idArray(batch.ids!) };
+  if (!batch.ids) return { context: batch.context() };
+  const states = await Promise.all(batch.ids.map((ids) => encoder.context(ids)));
+  return { context: joined(states, [size, tokens, states[0]!.length / tokens]) };
+}
+
+const idArray = (ids: readonly (readonly number[])[]): HostArray =>
+  hostArray(Int32Array.from(ids.flat()), [ids.length, ids[0]!.length]) as HostArray;
+
+function joined(parts: readonly Float32Array[], shape: Shape): HostArray {
+  const data = new Float32Array(parts.reduce((n, { length }) => n + length, 0));
+  let at = 0;
+  for (const part of parts) {
+    data.set(part, at);
+    at += part.length;
+  }
+  return hostArray(data, shape) as HostArray;
+}

@@ -1,0 +1,223 @@
+/** @file The training graph at work: feeds it step by step, and watches what comes out. */
+import type { Schedule } from '@sdft/optim';
+import { type Backend, type Executable, hostArray, type HostArray, UserError } from '@sdft/tensor';
+import type { BatchSource } from '../batches/source.ts';
+import type { PromptEncoder } from '../encoding/promptEncoder.ts';
+import type { Base } from '../training/base.ts';
+import {
+  some,
+  type StepShape,
+  type TrainGraph,
+  trainableState,
+  type TrainSettings,
+} from '../training/trainGraph.ts';
+import type { Trainable } from '../training/trainables.ts';
+import { type HostArrays, recordedTensors, stepInputs } from './stepInputs.ts';
+
+/** What a step says about itself. */
+export interface StepReport {
+  /** Steps done, this one included. */
+  readonly step: number;
+  /** The mean loss of its micro-steps. */
+  readonly loss: number;
+  /** The loss of each micro-step, before division by their number. */
+  readonly losses: readonly number[];
+  /** The learning rate that it used; where adapters have their own, that of the first. */
+  readonly lr: number;
+  /** Global norm of the gradient before clipping. */
+  readonly gradNorm: number;
+  /** Wall time, from the first micro-step's inputs to the last one's result. */
+  readonly seconds: number;
+}
+
+export interface TrainerParts {
+  readonly base: Base;
+  readonly backend: Backend;
+  readonly train: TrainGraph;
+  readonly shape: StepShape;
+  readonly settings: TrainSettings;
+  readonly trainables: readonly Trainable[];
+  /** Learning rate of each adapter. */
+  readonly rates: readonly Schedule[];
+  readonly source: BatchSource;
+  readonly promptEncoder: PromptEncoder;
+  /** Gets every batch and draw. */
+  readonly record?: ((k: number, tensors: HostArrays) => Promise<void>) | undefined;
+}
+
+/** After how many steps without any gradient a run is stopped. */
+const PATIENCE = 5;
+
+const scalar = (value: number): HostArray => hostArray(Float32Array.of(value), []) as HostArray;
+
+export class Trainer {
+  readonly #parts: TrainerParts;
+  readonly #states: readonly string[];
+  /** Values for the executable that is not compiled yet. */
+  #initial: HostArrays;
+  #executable: Promise<Executable> | undefined;
+  #step = 0;
+  #next: { readonly k: number; readonly inputs: Promise<HostArrays> } | undefined;
+  #silent = 0;
+
+  /** @param initial the trainables' first values, by their names */
+  constructor(parts: TrainerParts, initial: ReadonlyMap<string, HostArray>) {
+    this.#parts = parts;
+    this.#states = parts.train.graph.nodes.flatMap((node) =>
+      node.op === 'input' && node.attrs.state ? [node.attrs.name] : [],
+    );
+    this.#initial = Object.fromEntries(
+      [...initial].map(([name, value]) => [trainableState(name), value]),
+    );
+  }
+
+  /** Steps done. */
+  get step(): number {
+    return this.#step;
+  }
+
+  /** Compiles the training graph, if that has not been done. */
+  async compile(): Promise<Executable> {
+    const { backend, train, base } = this.#parts;
+    this.#executable ??= backend.compile(train.graph, {
+      weights: base.weights,
+      state: this.#initial,
+    });
+    return this.#executable;
+  }
+
+  /**
+   * Does one step.
+   *
+   * @throws UserError where loss or gradient are not finite (every state is as before), where no gradient arrives over the first steps, or where a picture cannot be read
+   */
+  async advance(): Promise<StepReport> {
+    const { settings, rates } = this.#parts;
+    const executable = await this.compile();
+    const started = performance.now();
+    const { accumulate, optimizer } = settings;
+    const numbers: HostArrays = {};
+    rates.forEach((rate, i) => {
+      numbers[`lr.${i}`] = scalar(rate.at(this.#step));
+    });
+    for (const [name, schedule] of Object.entries(optimizer.numbers))
+      numbers[`number.${name}`] = scalar(schedule.at(this.#step));
+
+    const losses: number[] = [];
+    let gradNorm = 0;
+    for (let micro = 0; micro < accumulate; micro++) {
+      const k = this.#step * accumulate + micro;
+      const inputs = await this.#inputs(k);
+      if (accumulate > 1) numbers['update'] = scalar(micro === accumulate - 1 ? 1 : 0);
+      const running = executable.run({ ...inputs, ...numbers });
+      this.#prepare(k + 1);
+      const result = await running;
+      const loss = result['loss']!.get();
+      gradNorm = result['gradNorm']!.get();
+      if (!Number.isFinite(loss) || !Number.isFinite(gradNorm))
+        throw this.#notFinite(k, loss, gradNorm);
+      losses.push(loss);
+    }
+    this.#listen(gradNorm);
+    this.#step++;
+    return {
+      step: this.#step,
+      loss: losses.reduce((sum, loss) => sum + loss, 0) / accumulate,
+      losses,
+      lr: rates[0]!.at(this.#step - 1),
+      gradNorm,
+      seconds: (performance.now() - started) / 1000,
+    };
+  }
+
+  /** The present values of the trainables, by their names. */
+  async trainables(): Promise<Map<string, HostArray>> {
+    const executable = await this.#executable;
+    const values = new Map<string, HostArray>();
+    for (const { name } of this.#parts.trainables) {
+      const state = trainableState(name);
+      values.set(name, executable ? await executable.read(state) : this.#initial[state]!);
+    }
+    return values;
+  }
+
+  /** Everything that resuming needs, by the names of the states. */
+  async states(): Promise<Map<string, HostArray>> {
+    const executable = await this.compile();
+    const values = new Map<string, HostArray>();
+    for (const name of this.#states) values.set(name, await executable.read(name));
+    return values;
+  }
+
+  /** Goes on from states that `states` gave after `step` steps. Throws UserError where they are not this run's. */
+  async restore(
+    step: number,
+    states: ReadonlyMap<string, HostArray>,
+    where: string,
+  ): Promise<void> {
+    const missing = this.#states.filter((name) => !states.has(name));
+    const unknown = [...states.keys()].filter((name) => !this.#states.includes(name));
+    if (missing.length > 0 || unknown.length > 0)
+      throw new UserError(
+        `${where}: was saved by a run with other trainables or another optimizer (${missing.length > 0 ? `missing here: ${some(missing)}` : `unknown: ${some(unknown)}`}); resume with the recipe that lies beside it`,
+      );
+    const executable = await this.#executable;
+    if (executable) for (const [name, value] of states) await executable.write(name, value);
+    else this.#initial = Object.fromEntries(states);
+    this.#step = step;
+    this.#next = undefined;
+  }
+
+  async dispose(): Promise<void> {
+    await this.#next?.inputs.catch(() => undefined);
+    const executable = await this.#executable?.catch(() => undefined);
+    await executable?.dispose();
+    this.#executable = undefined;
+  }
+
+  /** Starts on the inputs of a micro-step, so that they are there when the present one is done. */
+  #prepare(k: number): void {
+    const { source } = this.#parts;
+    if (source.microSteps !== undefined && k >= source.microSteps) return;
+    const inputs = this.#make(k);
+    // An error belongs to whoever asks for that micro-step; until then nobody listens.
+    inputs.catch(() => undefined);
+    this.#next = { k, inputs };
+  }
+
+  async #inputs(k: number): Promise<HostArrays> {
+    const { source, record, train } = this.#parts;
+    const inputs = this.#next?.k === k ? this.#next.inputs : this.#make(k);
+    this.#next = undefined;
+    const ready = await inputs;
+    if (record)
+      await record(k, await recordedTensors(source, await source.batch(k), k, train.draws));
+    return ready;
+  }
+
+  async #make(k: number): Promise<HostArrays> {
+    const { source, shape, train, promptEncoder } = this.#parts;
+    if (source.microSteps !== undefined && k >= source.microSteps)
+      throw new UserError(
+        `the record holds ${source.microSteps} micro-steps, and micro-step ${k + 1} was asked for; take fewer steps`,
+      );
+    return stepInputs(source, await source.batch(k), k, shape, train.draws, promptEncoder);
+  }
+
+  #notFinite(k: number, loss: number, gradNorm: number): UserError {
+    const what = Number.isFinite(loss) ? `the gradient is ${gradNorm}` : `the loss is ${loss}`;
+    return new UserError(
+      `step ${this.#step + 1} (micro-step ${k}): ${what}. The trained values are those of step ${this.#step}, unharmed. Lower the learning rate or clip the gradient; at the first step, look for NaN in the base and in the pictures`,
+    );
+  }
+
+  /** Stops a run that trains nothing. */
+  #listen(gradNorm: number): void {
+    const { train } = this.#parts;
+    this.#silent = gradNorm === 0 && this.#silent === this.#step ? this.#silent + 1 : -1;
+    if (this.#silent === PATIENCE)
+      throw new UserError(
+        `no gradient reached ${some(train.trained)} in the first ${PATIENCE} steps: nothing is learned. If a new word is trained, see that captions or templates contain it; otherwise see what the adapter's wrap does with its trainables`,
+      );
+  }
+}

@@ -1,0 +1,21 @@
+import type { ClipTextConfig, NoiseSchedule, Tokenizer, UNetConfig, VaeConfig } from '@sdft/models';
+import type { Weight } from '@sdft/tensor';
+
+/** The model that is fine-tuned: its settings, and frozen weights that are read when asked for. */
+export interface Base {
+  /** As the recipe names it. */
+  readonly name: string;
+  readonly unet: UNetConfig;
+  readonly textEncoder: ClipTextConfig;
+  readonly vae: VaeConfig;
+  readonly schedule: NoiseSchedule;
+  /** Its own vocabulary, without the words that adapters teach. */
+  readonly tokenizer: Tokenizer;
+  /** By full path (`unet.conv_in.weight`). */
+  readonly weights: ReadonlyMap<string, Weight>;
+  /** For people: where its settings came from. */
+  readonly notes: readonly string[];
+}
+
+/** Pixels of a side that stand for one latent. */
+export const pixelsPerLatent = ({ vae }: Base): number => 2 ** (vae.blockOutChannels.length - 1);

@@ -1,0 +1,259 @@
+/** @file One micro-step of training as one graph: loss, gradient and update, with trainables and optimizer state as donated state. */
+import { clipContext, encodePromptChunks, Scope, unet } from '@sdft/models';
+import type { Optimizer } from '@sdft/optim';
+import {
+  type Graph,
+  grad,
+  type Shape,
+  stack,
+  type Tensor,
+  trace,
+  type Tracer,
+  UserError,
+} from '@sdft/tensor';
+import type { Adapter, Batch, Models, Needs, Objective } from '../contracts.ts';
+import type { Base } from './base.ts';
+import { patchesOf } from './patches.ts';
+import { type DrawSpec, tracedDraws } from './tracedDraws.ts';
+import { tracedSchedule } from './tracedSchedule.ts';
+import type { Attached } from './trainables.ts';
+
+/** What a graph is traced for: everything about a micro-step that is fixed over a run. */
+export interface StepShape {
+  /** B: instance pictures, then class pictures. */
+  readonly batch: number;
+  readonly instances: number;
+  /** [height, width] of the latents. */
+  readonly latents: readonly [number, number];
+  /** Tokens of a prompt with start and end: 77, or a multiple of it where prompts are cut into chunks. */
+  readonly tokens: number;
+  /** Whether pictures come as the moments of their posterior, or as latents that are ready. */
+  readonly pictures: 'moments' | 'latents';
+  /** Whether prompts come as ids, encoded in the graph, or as text states. */
+  readonly text: 'ids' | 'context';
+  /** Shape of the loss weight, where there is one. */
+  readonly weight?: Shape | undefined;
+}
+
+export interface TrainSettings {
+  readonly adapters: readonly Adapter[];
+  readonly objective: Objective<Needs>;
+  readonly optimizer: Optimizer;
+  /** Micro-steps whose gradients are averaged into one step. */
+  readonly accumulate: number;
+  readonly clipSkip: number;
+  /** Gradients compute blocks again instead of keeping their intermediates. */
+  readonly recompute: boolean;
+}
+
+export interface TrainGraph {
+  /**
+   * Inputs: `latent_mean`, `latent_std` (unscaled) and the draw `posterior_noise`, or `latents`; `input_ids` or `context`; `weight`; all draws; learning rates `lr.ADAPTER`;
+   * the optimizer's `number.NAME`; `update` (1 where this micro-step ends a step, else 0) where gradients are accumulated.
+   * Outputs: `loss` of this micro-step, `gradNorm` of the gradient accumulated so far (before clipping), `norms` of its parts, in the order of `trained`.
+   */
+  readonly graph: Graph;
+  readonly draws: readonly DrawSpec[];
+  /** Names of the trainables that a gradient reaches. The others keep their values. */
+  readonly trained: readonly string[];
+}
+
+/** Names in the graph. */
+export const trainableState = (name: string): string => `trainable ${name}`;
+const optimizerState = (name: string): string => `optimizer ${name}`;
+const accumulatedState = (name: string): string => `accumulated ${name}`;
+
+/** Larger than any loss or gradient that is still of use; NaN and infinity are not below it. */
+const LARGEST = 1e38;
+
+/**
+ * Traces one micro-step. Where loss or gradient are not finite, every state keeps its value.
+ *
+ * @throws UserError where shapes do not fit, or no gradient reaches any trainable
+ */
+export function trainGraph(
+  base: Base,
+  attached: Attached,
+  settings: TrainSettings,
+  shape: StepShape,
+): TrainGraph {
+  let draws: readonly DrawSpec[] = [];
+  let trained: readonly string[] = [];
+  const graph = trace((t) => {
+    const values = new Map(
+      attached.trainables.map(({ name, initial }) => [
+        name,
+        t.state(trainableState(name), initial.shape),
+      ]),
+    );
+    const traced = tracedDraws(t);
+    const loss = lossOf(t, base, attached, settings, shape, values, traced.draw);
+    draws = [...traced.specs.values()];
+    const gradients = gradientsOf(loss, values, attached);
+    trained = Object.keys(gradients);
+    return withUpdate(t, attached, settings, values, loss, gradients);
+  });
+  return { graph, draws, trained };
+}
+
+function lossOf(
+  t: Tracer,
+  base: Base,
+  attached: Attached,
+  { adapters, objective, clipSkip, recompute }: TrainSettings,
+  shape: StepShape,
+  values: ReadonlyMap<string, Tensor>,
+  draw: ReturnType<typeof tracedDraws>['draw'],
+): Tensor {
+  const patches = patchesOf(adapters, attached, (name) => values.get(name)!);
+  const scope = (root: string) => new Scope(t, root, patches);
+  const { batch: size, instances, tokens } = shape;
+
+  const latentShape = [size, base.vae.latentChannels, ...shape.latents];
+  const latents =
+    shape.pictures === 'latents'
+      ? t.input('latents', latentShape)
+      : t
+          .input('latent_std', latentShape)
+          .mul(draw.normal('posterior_noise', latentShape))
+          .add(t.input('latent_mean', latentShape))
+          .sub(base.vae.shiftFactor)
+          .mul(base.vae.scalingFactor);
+
+  const width = base.unet.crossAttentionDim;
+  const context =
+    shape.text === 'context'
+      ? t.input('context', [size, tokens, width])
+      : textStates(scope('text_encoder'), base, t.input('input_ids', [size, tokens], 'i32'), {
+          clipSkip,
+          recompute,
+        });
+
+  const batch: Batch = {
+    size,
+    instances,
+    latents,
+    context,
+    ...(shape.weight && { weight: t.input('weight', shape.weight) }),
+  };
+  const models: Models = {
+    unet: (sample, timestep, encoderHiddenStates) =>
+      unet(scope('unet'), base.unet, { sample, timestep, encoderHiddenStates }, { recompute }),
+    schedule: tracedSchedule(t, base.schedule),
+  };
+  const losses = objective(models, batch, draw);
+  if (losses.dtype !== 'f32' || !(losses.rank === 0 || String(losses.shape) === String([size])))
+    throw new UserError(
+      `the objective must give the loss of each of the ${size} samples, f32 [${size}], or one number; it gave ${losses.dtype} [${losses.shape.join(', ')}]`,
+    );
+  return losses.mean();
+}
+
+/** Ids [B, tokens] to states [B, tokens, width]; more than one window goes in chunks that do not see one another. */
+export function textStates(
+  scope: Scope,
+  { textEncoder }: Base,
+  ids: Tensor,
+  options: { readonly clipSkip: number; readonly recompute?: boolean },
+): Tensor {
+  const [batch, tokens] = ids.shape as [number, number];
+  const window = textEncoder.maxPositionEmbeddings;
+  return tokens <= window
+    ? clipContext(scope, textEncoder, ids, options)
+    : encodePromptChunks(
+        scope,
+        textEncoder,
+        ids.reshape([batch, tokens / window, window]),
+        options,
+      );
+}
+
+/** The gradient of each trainable that the loss depends on. */
+function gradientsOf(
+  loss: Tensor,
+  values: ReadonlyMap<string, Tensor>,
+  { trainables }: Attached,
+): Record<string, Tensor> {
+  const names = trainables.map(({ name }) => name);
+  const all = grad(
+    loss,
+    names.map((name) => values.get(name)!),
+  );
+  const reached = names.flatMap((name, i) => (isZero(all[i]!) ? [] : [[name, all[i]!] as const]));
+  if (reached.length === 0)
+    throw new UserError(
+      `the loss does not depend on any trainable (${some(names)}): nothing would be learned. Attach the adapter to layers that the objective uses`,
+    );
+  return Object.fromEntries(reached);
+}
+
+/** Whether a gradient is the zero that `grad` gives where there is no way from the loss. */
+function isZero({ builder, id }: Tensor): boolean {
+  const node = builder.node(id);
+  const source = node.op === 'broadcast' ? builder.node(node.inputs[0]!) : node;
+  return source.op === 'constant' && source.attrs.data.every((value) => value === 0);
+}
+
+/** The first of a list of names, and how many more there are. */
+export function some(names: readonly string[], most = 3): string {
+  const more = names.length - most;
+  return names.slice(0, most).join(', ') + (more > 0 ? ` and ${more} more` : '');
+}
+
+function withUpdate(
+  t: Tracer,
+  { trainables }: Attached,
+  { adapters, optimizer, accumulate }: TrainSettings,
+  values: ReadonlyMap<string, Tensor>,
+  loss: Tensor,
+  own: Readonly<Record<string, Tensor>>,
+): { outputs: Record<string, Tensor>; updates: Record<string, Tensor> } {
+  const trained = Object.keys(own);
+  const each = <T>(make: (name: string) => T): Record<string, T> =>
+    Object.fromEntries(trained.map((name) => [name, make(name)]));
+  const before =
+    accumulate === 1 ? {} : each((name) => t.state(accumulatedState(name), own[name]!.shape));
+  const gradients =
+    accumulate === 1 ? own : each((name) => before[name]!.add(own[name]!.div(accumulate)));
+
+  const squares = stack(trained.map((name) => gradients[name]!.square().sum()));
+  const gradNorm = squares.sum().sqrt();
+
+  const adapterOf = new Map(trainables.map(({ name, adapter }) => [name, adapter]));
+  const rates = adapters.map((_, i) => t.input(`lr.${i}`, []));
+  const parameters = each((name) => values.get(name)!);
+  const shapes = each((name) => parameters[name]!.shape);
+  const state = Object.fromEntries(
+    Object.entries(optimizer.init(shapes)).map(([name, stateShape]) => [
+      name,
+      t.state(optimizerState(name), stateShape),
+    ]),
+  );
+  const next = optimizer.update({
+    gradients,
+    parameters,
+    state,
+    numbers: Object.fromEntries(
+      Object.keys(optimizer.numbers).map((name) => [name, t.input(`number.${name}`, [])]),
+    ),
+    lr: each((name) => rates[adapterOf.get(name)!]!),
+    weightDecay: Object.fromEntries(
+      trained.flatMap((name) => {
+        const decay = adapters[adapterOf.get(name)!]!.weightDecay;
+        return decay === undefined ? [] : [[name, decay]];
+      }),
+    ),
+  });
+
+  const finite = loss.abs().add(gradNorm).less(LARGEST);
+  // Everything below is chosen by conditions, so that what is not finite is never written.
+  const ends = accumulate === 1 ? finite : finite.where(t.input('update', []), 0).greater(0.5);
+  const updates: Record<string, Tensor> = {};
+  for (const name of trained)
+    updates[trainableState(name)] = ends.where(next.parameters[name]!, parameters[name]!);
+  for (const [name, present] of Object.entries(state))
+    updates[optimizerState(name)] = ends.where(next.state[name]!, present);
+  for (const [name, sum] of Object.entries(before))
+    updates[accumulatedState(name)] = ends.where(0, finite.where(gradients[name]!, sum));
+  return { outputs: { loss, gradNorm, norms: squares.sqrt() }, updates };
+}

@@ -1,0 +1,89 @@
+/** @file Which trainables a set of adapters has, on a given base, and where they attach. */
+import type { Layer as LayerInfo } from '@sdft/models';
+import { nearest, UserError } from '@sdft/tensor';
+import type { Adapter, Initial } from '../contracts.ts';
+import { layerGlob } from './layerGlob.ts';
+
+/** One trainable tensor. */
+export interface Trainable {
+  /** `ADAPTER/KEY/PARAMETER`, unique in a run. */
+  readonly name: string;
+  /** Index of its adapter. */
+  readonly adapter: number;
+  /** Path of its layer, or the key that several layers share. */
+  readonly key: string;
+  readonly parameter: string;
+  readonly initial: Initial;
+}
+
+/** An adapter at a layer. */
+export interface Attachment {
+  readonly adapter: number;
+  readonly key: string;
+  /** The adapter's names for its trainables here, and their full names. */
+  readonly parameters: Readonly<Record<string, string>>;
+}
+
+export interface Attached {
+  /** In the order of adapters, then of layers. */
+  readonly trainables: readonly Trainable[];
+  /** By layer path, in the order in which the adapters apply. */
+  readonly at: ReadonlyMap<string, readonly Attachment[]>;
+  /** Whether a part of the text encoder is trained. */
+  readonly text: boolean;
+}
+
+/** Names of the adapters, made unique by their place: `lora`, `lora-2`. */
+export function adapterNames(adapters: readonly Adapter[]): string[] {
+  return adapters.map(({ name }, i) => {
+    const before = adapters.slice(0, i).filter((other) => other.name === name).length;
+    return before === 0 ? name : `${name}-${before + 1}`;
+  });
+}
+
+/**
+ * Attaches adapters to the layers that they name.
+ *
+ * @throws UserError where an adapter matches no layer, or layers that share trainables differ in their shapes
+ */
+export function attach(adapters: readonly Adapter[], layers: readonly LayerInfo[]): Attached {
+  const names = adapterNames(adapters);
+  const trainables = new Map<string, Trainable>();
+  const at = new Map<string, Attachment[]>();
+  adapters.forEach((adapter, index) => {
+    const matches = layerGlob(adapter.at);
+    const met = layers.filter(({ path }) => matches(path));
+    if (met.length === 0) throw noLayer(adapter, layers);
+    for (const layer of met) {
+      const key = adapter.share?.(layer) ?? layer.path;
+      const parameters: Record<string, string> = {};
+      for (const [parameter, initial] of Object.entries(adapter.init(layer))) {
+        const name = `${names[index]}/${key}/${parameter}`;
+        parameters[parameter] = name;
+        const known = trainables.get(name);
+        if (!known) trainables.set(name, { name, adapter: index, key, parameter, initial });
+        else if (known.initial.shape.join() !== initial.shape.join())
+          throw new UserError(
+            `adapter ${adapter.name}: layers that share "${key}" need ${parameter} of one shape; ${layer.path} wants [${initial.shape.join(', ')}], another layer [${known.initial.shape.join(', ')}]`,
+          );
+      }
+      at.set(layer.path, [...(at.get(layer.path) ?? []), { adapter: index, key, parameters }]);
+    }
+  });
+  return {
+    trainables: [...trainables.values()],
+    at,
+    text: [...at.keys()].some((path) => path.startsWith('text_encoder')),
+  };
+}
+
+function noLayer({ name, at }: Adapter, layers: readonly LayerInfo[]): UserError {
+  const globs = [at].flat().join(', ');
+  const close = nearest(
+    globs,
+    layers.map(({ path }) => path),
+  );
+  return new UserError(
+    `adapter ${name}: no layer is called ${globs}; the nearest is ${close}. Parts of a path are joined by dots, * stands for one part and ** for several`,
+  );
+}
