@@ -14,3 +14,5 @@ export { reference } from './backends/reference/backend.ts';
 export { hostArray } from './host/array.ts';
 export { type Draws, draws } from './random/draws.ts';
 export { nearest } from './host/nearest.ts';
+export { printGraph } from './graph/print.ts';
+export { optimize } from './optimize/optimize.ts';
