@@ -1,4 +1,5 @@
 import { Argument, type Command } from 'commander';
+import { checkTarget } from '../files/checkTarget.ts';
 import { addBackendOption, backendNamed, type BackendName } from '../options/backend.ts';
 import { addBaseOptions, type BaseOptions, openBase } from '../options/base.ts';
 import { wholeNumber } from '../options/values.ts';
@@ -49,12 +50,14 @@ export function evalCommand(summary: string): Command {
 
 async function run(module: ModuleName, options: EvalOptions): Promise<void> {
   const output = new Output(options.json ?? false);
+  const force = options.force ?? false;
   const backend = await backendNamed(options.backend);
+  checkTarget('--output', options.output, force);
   const { evaluate } = await import('../evaluation/evaluate.ts');
   const checkpoint = await openBase(options, output);
   const result = await evaluate(module, checkpoint, { ...options, backend });
   const { writeSafetensors } = await import('@sdft/models');
-  await writeSafetensors(options.output, result.tensors, { force: options.force ?? false });
+  await writeSafetensors(options.output, result.tensors, { force });
   const shapes = [...result.tensors].map(([name, { shape }]) => `${name} [${shape.join(', ')}]`);
   output.print(`${options.output}: ${shapes.join(', ')}, in ${seconds(result.seconds)}`);
   output.record({
