@@ -4,7 +4,7 @@ import { type Backend, hostArray, optimize, reference, type Shape } from '../../
 import { backends } from '../support/backends.ts';
 import { randomGraph } from '../support/random-graph.ts';
 
-const seeds = Array.from({ length: 40 }, (_, seed) => seed);
+const seeds = Array.from({ length: 20 }, (_, seed) => seed);
 
 async function run(backend: Backend, graph: Graph, seed: number) {
   const { inputs } = randomGraph(seed);
