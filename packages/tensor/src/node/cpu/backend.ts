@@ -17,7 +17,7 @@ import {
 } from '../../host/signature.ts';
 import { lower } from './lower.ts';
 import { encodeModel, type OnnxValue } from './onnx.ts';
-import { Runtime } from './runtime.ts';
+import { Runtime, type Session } from './runtime.ts';
 import { WeightFiles } from './weights.ts';
 import type { OrtType, SessionOptions, SharedTensor } from './worker.ts';
 
@@ -71,7 +71,7 @@ async function compileOn(
     ([name, value]) => [name, takeState(signature, name, value)] as const,
   );
   const folder = mkdtempSync(join(tmpdir(), 'sdft-'));
-  let handle: number;
+  let loaded: Session;
   let values: { inputs: readonly OnnxValue[]; outputs: readonly OnnxValue[] };
   try {
     const files = new WeightFiles(folder, weights);
@@ -80,7 +80,7 @@ async function compileOn(
     const path = join(folder, 'model.onnx');
     writeFileSync(path, encodeModel(model));
     values = model;
-    handle = await runtime.create(path, {
+    loaded = await runtime.create(path, {
       prepacking: true,
       memoryPattern: false,
       arena: true,
@@ -124,7 +124,7 @@ async function compileOn(
         const feed = feeds.get(`in:${name}`);
         if (feed) viewOf(feed).set(data);
       }
-      await runtime.run(handle, [...feeds.values()], [...fetches.values()]);
+      await loaded.run([...feeds.values()], [...fetches.values()]);
       for (const name of Object.keys(graph.updates)) swap(name);
       return Object.fromEntries(
         [...fetches]
@@ -140,6 +140,6 @@ async function compileOn(
       const data = takeState(signature, name, value);
       viewOf(states.get(name)!).set(data);
     },
-    dispose: () => runtime.release(handle),
+    dispose: () => loaded.release(),
   };
 }

@@ -50,7 +50,8 @@ async function create(
     enableCpuMemArena: arena,
     ...(threads === undefined ? {} : { intraOpNumThreads: threads }),
     ...(profile === undefined ? {} : { enableProfiling: true, profileFilePrefix: profile }),
-    logSeverityLevel: 3,
+    // Errors arrive as exceptions; ONNX Runtime need not print them too.
+    logSeverityLevel: 4,
     extra: { session: { disable_prepacking: prepacking ? '0' : '1' } },
   });
   sessions.set(session, created);

@@ -1,0 +1,27 @@
+/** @file What an error of ONNX Runtime means for whoever called. */
+import { internal, UserError } from '../../errors.ts';
+
+/** The error for a message of ONNX Runtime, which names the node that failed as LAYER/OPERATOR_NUMBER: a UserError where the caller can mend it. */
+export function explain(message: string): Error {
+  if (/Cannot find (package|module)|onnxruntime_binding|ERR_DLOPEN_FAILED/.test(message))
+    return new UserError(
+      `the cpu backend needs onnxruntime-node, which could not be loaded (${message}). Install it again; where its install script cannot download, set ONNXRUNTIME_NODE_INSTALL=skip`,
+    );
+  const at = layerOf(message);
+  if (/bad[ _]alloc|Failed to allocate memory|Array buffer allocation failed/i.test(message))
+    return new UserError(
+      `not enough memory${at} (${message}). Lower the resolution or the batch, or turn recompute on`,
+    );
+  const row = /idx=(-?\d+) must be within the inclusive range \[-?\d+,(-?\d+)\]/.exec(message);
+  if (row)
+    return new UserError(
+      `gather${at}: index ${row[1]} is not among the ${Number(row[2]) + 1} rows of the table`,
+    );
+  return internal(`ONNX Runtime${at}: ${message}`);
+}
+
+function layerOf(message: string): string {
+  const [, layer] =
+    /Name:'([^']*)\/[^/']*'/.exec(message) ?? /Node \(([^()]*)\/[^/()]*\)/.exec(message) ?? [];
+  return layer ? ` in ${layer}` : '';
+}
