@@ -171,6 +171,7 @@ CONVOLUTIONS = {
     "padding wider than the kernel": ([1, 1, 2, 3], [2, 1, 2, 2], [1, 1], [3, 2, 0, 4]),
     "kernel as large as the input": ([2, 3, 4, 3], [2, 3, 4, 3], [1, 1], [0, 0, 0, 0]),
     "1 pixel": ([3, 2, 1, 1], [4, 2, 3, 3], [1, 1], [1, 1, 1, 1]),
+    "stride over wide padding": ([1, 2, 5, 7], [3, 2, 3, 3], [2, 3], [3, 4, 1, 2]),
     "stride leaves a rest": ([1, 2, 6, 8], [3, 2, 3, 3], [3, 3], [0, 1, 0, 0]),
 }
 
