@@ -13,7 +13,7 @@ const JOBS = new Map([
   ['start', 'tools/start.mjs'],
   ['test', 'tools/test.mjs'],
   ['test:long', 'tools/test-long.mjs'],
-  ['bench', 'benchmarks/main.ts'],
+  ['bench', 'benchmarks/run.ts'],
   ['check', 'tools/check.mjs'],
 ]);
 

@@ -30,7 +30,9 @@ export function selection(args) {
 
 /** Folders that have tests, by the project's short name. */
 export function projects() {
-  const files = globSync(['packages/*/vitest.config.ts', 'tools/vitest.config.ts'], { cwd: root });
+  const files = globSync(['packages/*/vitest.config.ts', '{benchmarks,tools}/vitest.config.ts'], {
+    cwd: root,
+  });
   return new Map(
     files
       .sort()

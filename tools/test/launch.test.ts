@@ -120,9 +120,9 @@ describe('arguments of npm test', () => {
     expect(selection([])).toEqual({ names: [], rest: [] });
   });
 
-  test('every package and the tools have tests', () => {
+  test('every package, the benchmarks and the tools have tests', () => {
     const packages = ['cli', 'data', 'methods', 'models', 'nano', 'optim', 'pipeline', 'tensor'];
-    expect([...projects().keys()].sort()).toEqual([...packages, 'tools']);
+    expect([...projects().keys()].sort()).toEqual(['benchmarks', ...packages, 'tools']);
   });
 
   test('an unknown project: names those that there are, exit status 2', () => {
