@@ -3,15 +3,10 @@ import { join } from 'node:path';
 import { UserError, type Weight } from '@sdft/tensor';
 import { conform } from '../checkpoint/conform.ts';
 import { expectedTensors } from '../checkpoint/expectedTensors.ts';
-import {
-  completeText,
-  completeUNet,
-  completeVae,
-  familySettings,
-  type ModelConfigs,
-} from '../checkpoint/family.ts';
-import { inferText, inferUNet, inferVae } from '../checkpoint/infer.ts';
-import { dropTextLayers, fromSingleFile } from '../checkpoint/singleFile.ts';
+import type { ModelConfigs } from '../checkpoint/family.ts';
+import { inferUNet } from '../checkpoint/infer.ts';
+import { resolveConfigs } from '../checkpoint/resolveConfigs.ts';
+import { fromSingleFile } from '../checkpoint/singleFile.ts';
 import type { ClipTextConfig, ScheduleConfig, UNetConfig, VaeConfig } from '../config.ts';
 import { readDiffusersFolder } from './diffusersFolder.ts';
 import { attempt } from './fileSource.ts';
@@ -127,91 +122,16 @@ async function openFolder(path: string, options: OpenOptions): Promise<Opened> {
 }
 
 async function openFile(path: string, options: OpenOptions): Promise<Opened> {
-  const file = await openTensorFile(path);
-  const { weights: found, openClip } = fromSingleFile(
-    file.tensors,
-    path,
-    options.emaWeights ?? false,
-  );
-  const sizes = inferUNet(found, path);
-  const width = sizes.crossAttentionDim;
-  const notes: string[] = options.emaWeights ? ['U-Net: running averages (EMA)'] : [];
-
-  const family = familySettings(width);
-  const read = findSettings(path, options.config, width);
-  const settings = read?.settings ?? family?.settings;
-  const given = read?.configs ?? {};
-  if (read) notes.push(`configuration: ${read.from}`);
-
-  const rule = (): NonNullable<typeof settings> => {
-    if (settings) return settings;
-    throw new UserError(
-      `${path}: its tensors do not say how many heads and norm groups the model has, which activation, and what it predicts; no rule is known for text states ${width} wide. Say it with --config DIR|FILE, a folder in diffusers layout or an ldm .yaml (and with --prediction-type, where that does not)`,
-    );
-  };
-  if (
-    !read?.settings &&
-    family &&
-    !(given.unet && given.textEncoder && given.vae && given.schedule)
-  )
-    notes.push(`configuration: ${family.rule}`);
-
-  if (openClip)
-    dropTextLayers(
-      found,
-      usedTextLayers(
-        inferText(found, path).numHiddenLayers,
-        width,
-        given.textEncoder,
-        settings?.textLayer,
-      ),
-    );
-  const unet = given.unet ?? completeUNet(sizes, rule(), path);
-  const textEncoder = given.textEncoder ?? completeText(inferText(found, path), rule(), path);
-  const vae = given.vae ?? completeVae(inferVae(found, path), rule(), path);
-  const schedule = given.schedule ?? {
-    ...rule().schedule,
-    predictionType: predictionTypeOf(path, options, rule().predictionType, file.metadata, notes),
-  };
-  const configs: ModelConfigs = { unet, textEncoder, vae, schedule };
-  const weights = conform(found, expectedTensors(configs), path);
-
+  const { tensors, metadata } = await openTensorFile(path);
+  const { weights: found, openClip } = fromSingleFile(tensors, path, options.emaWeights);
+  const read = findSettings(path, options.config, inferUNet(found, path).crossAttentionDim);
+  const file = { where: path, weights: found, openClip, metadata };
+  const { configs, notes } = resolveConfigs(file, read, options.predictionType);
   return {
-    weights,
+    weights: conform(found, expectedTensors(configs), path),
     ...withTokenizer(configs, read?.tokenizerFolder),
-    notes,
+    notes: options.emaWeights ? ['U-Net: running averages (EMA)', ...notes] : notes,
   };
-}
-
-/** Of OpenCLIP's layers all but the last are used, unless the configuration says otherwise. A file of 23 for SD2 lacks the last already. */
-function usedTextLayers(
-  count: number,
-  width: number,
-  given: ClipTextConfig | undefined,
-  layer: 'last' | 'penultimate' = 'penultimate',
-): number {
-  if (given) return given.numHiddenLayers;
-  if (layer === 'last' || (width === 1024 && count === 23)) return count;
-  return count - 1;
-}
-
-function predictionTypeOf(
-  path: string,
-  options: OpenOptions,
-  known: ScheduleConfig['predictionType'] | undefined,
-  metadata: Readonly<Record<string, string>>,
-  notes: string[],
-): ScheduleConfig['predictionType'] {
-  if (options.predictionType) return options.predictionType;
-  if (known) return known;
-  const stated = metadata['modelspec.prediction_type'];
-  if (stated === 'epsilon' || stated === 'v') {
-    notes.push(`prediction type ${stated}: the file's metadata (modelspec.prediction_type)`);
-    return stated === 'v' ? 'v_prediction' : 'epsilon';
-  }
-  throw new UserError(
-    `${path}: nothing says whether this model predicts noise or v (SD2-base and SD2 768-v have the same tensors). Say it with --prediction-type epsilon|v, or with --config DIR|FILE`,
-  );
 }
 
 function withTokenizer(

@@ -8,20 +8,11 @@ import {
   parseUNetConfig,
   parseVaeConfig,
 } from '../checkpoint/configFile.ts';
-import type { ModelConfigs, Settings } from '../checkpoint/family.ts';
+import type { ModelConfigs } from '../checkpoint/family.ts';
+import type { FoundSettings } from '../checkpoint/resolveConfigs.ts';
 import { parseLdmConfig } from '../checkpoint/ldmConfig.ts';
 import { stableDiffusionSchedule } from '../config.ts';
 import { attempt } from './fileSource.ts';
-
-/** What a settings file says about a checkpoint: whole configurations, or the few facts of an ldm config. */
-export interface FoundSettings {
-  /** For people: which file. */
-  readonly from: string;
-  readonly configs: Partial<ModelConfigs>;
-  readonly settings?: Settings;
-  /** A diffusers folder's tokenizer, where the settings come from one. */
-  readonly tokenizerFolder?: string;
-}
 
 const maxBytes = 16 * 2 ** 20;
 

@@ -90,5 +90,5 @@ function notTorch(source: ByteSource): UserError {
     // A bare pickle is no PyTorch file, but an attack in it deserves its own message.
     if (error instanceof RefusedPickle) return error;
   }
-  return new UserError(`${source.name}: is not a file that PyTorch saved`);
+  return new UserError(`${source.name}: is neither safetensors nor a file that PyTorch saved`);
 }

@@ -1,5 +1,5 @@
 import { UserError } from '@sdft/tensor';
-import { type Entry, open, type ZipFile } from 'yauzl';
+import { type Entry, fromRandomAccessReader, RandomAccessReader } from 'yauzl';
 import type { ByteSource } from '../checkpoint/byteSource.ts';
 
 /** Where the bytes of a file inside a zip lie. */
@@ -19,7 +19,7 @@ const maxEntries = 200_000;
  */
 export async function readZipEntries(source: ByteSource): Promise<Map<string, ZipEntry>> {
   const found = new Map<string, ZipEntry>();
-  const entries = await listEntries(source.name);
+  const entries = await listEntries(source);
   if (!entries.some(({ fileName }) => /^([^/]+\/)?data\.pkl$/.test(fileName))) {
     throw new UserError(
       `${source.name}: is a zip archive without data.pkl, not a file that PyTorch saved`,
@@ -49,27 +49,86 @@ export async function readZipEntries(source: ByteSource): Promise<Map<string, Zi
   return found;
 }
 
-async function listEntries(path: string): Promise<Entry[]> {
+async function listEntries(source: ByteSource): Promise<Entry[]> {
   const broken = (why: string): UserError =>
-    new UserError(`${path}: not a whole PyTorch file: ${why}; is it a download that was cut?`);
-  const zip = await new Promise<ZipFile>((resolve, reject) => {
-    open(path, { lazyEntries: true, autoClose: false }, (error, file) =>
-      error ? reject(broken(error.message)) : resolve(file),
+    new UserError(
+      `${source.name}: not a whole PyTorch file: ${why}; is it a download that was cut?`,
+    );
+  return await new Promise<Entry[]>((resolve, reject) => {
+    const refuse = (error: Error): void => reject(broken(error.message));
+    const reader = new SourceReader(source, refuse);
+    fromRandomAccessReader(
+      reader,
+      source.size,
+      { lazyEntries: true, autoClose: false },
+      (error, zip) => {
+        if (error) return refuse(error);
+        if (zip.entryCount > maxEntries)
+          return refuse(new Error(`${zip.entryCount} files in one archive`));
+        const entries: Entry[] = [];
+        zip.on('error', refuse);
+        zip.on('end', () => resolve(entries));
+        zip.on('entry', (entry: Entry) => {
+          entries.push(entry);
+          zip.readEntry();
+        });
+        zip.readEntry();
+      },
     );
   });
-  try {
-    if (zip.entryCount > maxEntries) throw broken(`${zip.entryCount} files in one archive`);
-    return await new Promise<Entry[]>((resolve, reject) => {
-      const entries: Entry[] = [];
-      zip.on('error', (error: Error) => reject(broken(error.message)));
-      zip.on('end', () => resolve(entries));
-      zip.on('entry', (entry: Entry) => {
-        entries.push(entry);
-        zip.readEntry();
-      });
-      zip.readEntry();
+}
+
+/**
+ * Gives yauzl its bytes. Its own reader hands places out of a damaged file to the system unchecked, and what that throws nobody can catch.
+ */
+class SourceReader extends RandomAccessReader {
+  readonly #source: ByteSource;
+  readonly #refuse: (error: Error) => void;
+  #window: Uint8Array = new Uint8Array(0);
+  #start = 0;
+
+  constructor(source: ByteSource, refuse: (error: Error) => void) {
+    super();
+    this.#source = source;
+    this.#refuse = refuse;
+  }
+
+  override read(
+    buffer: Buffer,
+    offset: number,
+    length: number,
+    position: number,
+    callback: (error: Error | null, count?: number) => void,
+  ): void {
+    process.nextTick(() => {
+      try {
+        if (position + length > this.#source.size) {
+          callback(new Error('it points beyond its end'));
+          return;
+        }
+        buffer.set(this.#bytes(position, length), offset);
+        callback(null, length);
+      } catch (error) {
+        this.#refuse(error as Error);
+      }
     });
-  } finally {
-    zip.close();
+  }
+
+  override close(callback: (error: Error | null) => void): void {
+    callback(null);
+  }
+
+  /** The list of files is read in small steps, one after the other. */
+  #bytes(position: number, length: number): Uint8Array {
+    const from = position - this.#start;
+    if (from < 0 || from + length > this.#window.length) {
+      this.#start = position;
+      this.#window = this.#source.read(
+        position,
+        Math.min(this.#source.size - position, Math.max(length, 65_536)),
+      );
+      return this.#window.subarray(0, length);
+    }
+    return this.#window.subarray(from, from + length);
   }
 }

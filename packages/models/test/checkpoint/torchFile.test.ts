@@ -177,7 +177,7 @@ describe('broken files', () => {
   };
 
   test.each<[string, Uint8Array, string]>([
-    ['empty', new Uint8Array(), 'is not a file that PyTorch saved'],
+    ['empty', new Uint8Array(), 'is neither safetensors nor a file that PyTorch saved'],
     ['a zip cut short', bytes.subarray(0, bytes.length / 2), 'is it a download that was cut?'],
     [
       'a legacy file cut in its tensors',
@@ -224,7 +224,11 @@ describe('broken files', () => {
       'git lfs pull',
     ],
     ['a web page', Buffer.from('<!DOCTYPE html><html>'), 'is a web page'],
-    ['a picture', Buffer.from('\x89PNG\r\n\x1a\n', 'latin1'), 'is not a file that PyTorch saved'],
+    [
+      'a picture',
+      Buffer.from('\x89PNG\r\n\x1a\n', 'latin1'),
+      'is neither safetensors nor a file that PyTorch saved',
+    ],
     [
       'a tar of 2016',
       Buffer.concat([Buffer.alloc(257), Buffer.from('ustar'), Buffer.alloc(100)]),
