@@ -1,10 +1,7 @@
 /** @file Attention in ONNX Runtime's operators: the scores of a whole layer are never kept. */
 import type { NodeId, Options } from '../../graph/types.ts';
 import type { Emitter, Name } from './emit.ts';
-import type { Lowering } from './lower.ts';
-
-/** Bytes of scores that the gradient holds at a time: of 4096 queries and keys in 8 heads, an eighth. */
-const CHUNK_BYTES = 64 * 2 ** 20;
+import type { Lowering } from './lowering.ts';
 
 /** (q, k, v), each [B, L, heads d] -> [B, Lq, heads d] */
 export function emitAttention(at: Lowering, inputs: readonly NodeId[], options: Options): Name {
@@ -22,9 +19,12 @@ export function emitAttention(at: Lowering, inputs: readonly NodeId[], options: 
   );
 }
 
-/** How many queries share a chunk: as many as fit into CHUNK_BYTES, in equal parts. */
-export function queryChunks(batch: number, heads: number, queries: number, keys: number): number[] {
-  const most = Math.max(1, Math.floor(CHUNK_BYTES / (4 * batch * heads * keys)));
+/** How many queries share a chunk: as many as have `bytes` of scores, in equal parts. */
+export function queryChunks(
+  bytes: number,
+  { batch, heads, queries, keys }: Readonly<Record<'batch' | 'heads' | 'queries' | 'keys', number>>,
+): number[] {
+  const most = Math.max(1, Math.floor(bytes / (4 * batch * heads * keys)));
   const count = Math.ceil(queries / most);
   return Array.from(
     { length: count },
@@ -73,7 +73,7 @@ export function emitAttentionGrad(
   const dqT: Name[] = [];
   let dkT: Name | undefined;
   let dvT: Name | undefined;
-  const chunks = queryChunks(batch, heads, queries, keys);
+  const chunks = queryChunks(at.chunkBytes, { batch, heads, queries, keys });
   let from = 0;
   for (const length of chunks) {
     const cut = (x: Name, axis: number): Name =>

@@ -1,61 +1,53 @@
 /** @file The cpu backend: a graph becomes one ONNX model, which ONNX Runtime runs in a thread of its own. */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Backend, CompileOptions, Executable, HostArray } from '../../backend.ts';
-import { internal } from '../../errors.ts';
+import type { Backend, CompileOptions, Executable } from '../../backend.ts';
 import { planMemory } from '../../graph/plan.ts';
-import { bytesOf } from '../../graph/rules.ts';
-import type { DType, Graph, Shape } from '../../graph/types.ts';
-import { hostArray } from '../../host/array.ts';
-import {
-  signatureOf,
-  takeInputs,
-  takeState,
-  takeWeights,
-  typeOfState,
-} from '../../host/signature.ts';
-import { lower } from './lower.ts';
-import { encodeModel, type OnnxValue } from './onnx.ts';
-import { Runtime, type Session } from './runtime.ts';
+import type { Graph } from '../../graph/types.ts';
+import { signatureOf, takeState, takeWeights } from '../../host/signature.ts';
+import { optimize } from '../../optimize/optimize.ts';
+import { CpuExecutable } from './executable.ts';
+import { explain, noSpace } from './failures.ts';
+import { lower, type LowerOptions, spellOut } from './lower.ts';
+import { encodeModel } from './onnx.ts';
+import { Runtime } from './runtime.ts';
 import { WeightFiles } from './weights.ts';
-import type { OrtType, SessionOptions, SharedTensor } from './worker.ts';
+import type { SessionOptions } from './worker.ts';
 
-export interface CpuOptions {
+export interface CpuOptions extends Partial<LowerOptions> {
   /** Threads that compute; by default the machine's physical cores. */
   readonly threads?: number;
-  /** Where ONNX Runtime writes a profile of every session when it is let go of; a path's beginning. */
-  readonly profile?: string;
   /** Bytes that rearranged copies of frozen weights may take, for speed; by default 256 MiB. */
   readonly packBytes?: number;
+  /** Bytes of attention scores that a gradient holds at a time; by default 64 MiB: of 4096 queries and keys in 8 heads, an eighth. */
+  readonly chunkBytes?: number;
+  /** Told what the person should know, such as that weights had to be copied; each message once. By default nobody is. */
+  readonly onNotice?: (message: string) => void;
+  /** Where ONNX Runtime writes a profile of every session when it is let go of; a path's beginning. */
+  readonly profile?: string;
   readonly session?: Partial<SessionOptions>;
 }
 
-const PACK_BYTES = 256 * 2 ** 20;
-
-const ortTypes: Readonly<Record<DType, OrtType>> = { f32: 'float32', i32: 'int32', bool: 'bool' };
-const share = (name: string, shape: Shape, dtype: DType): SharedTensor => ({
-  name,
-  type: ortTypes[dtype],
-  dims: shape,
-  buffer: new SharedArrayBuffer(bytesOf({ shape, dtype })),
-});
-const viewOf = ({ type, buffer }: SharedTensor): Float32Array | Int32Array | Uint8Array =>
-  type === 'float32'
-    ? new Float32Array(buffer)
-    : type === 'int32'
-      ? new Int32Array(buffer)
-      : new Uint8Array(buffer);
+const MIB = 2 ** 20;
+const defaults = {
+  packBytes: 256 * MIB,
+  chunkBytes: 64 * MIB,
+  session: { prepacking: true, memoryPattern: false, arena: true },
+};
 
 /** ONNX Runtime on the processor: the default where there is no GPU. Throws UserError at the first compile if onnxruntime-node cannot be loaded. */
 export function cpu(options: CpuOptions = {}): Backend {
-  let runtime: Runtime | undefined;
+  const runtime = new Runtime();
+  const told = new Set<string>();
+  const notice = (message: string): void => {
+    if (told.has(message)) return;
+    told.add(message);
+    options.onNotice?.(message);
+  };
   return {
     name: 'cpu',
-    compile: async (graph, compileOptions = {}) => {
-      runtime ??= new Runtime();
-      return compileOn(runtime, graph, compileOptions, options);
-    },
+    compile: (graph, compileOptions = {}) =>
+      compileOn(runtime, graph, compileOptions, { ...options, onNotice: notice }),
   };
 }
 
@@ -63,83 +55,56 @@ async function compileOn(
   runtime: Runtime,
   graph: Graph,
   { weights = new Map(), state = {} }: CompileOptions,
-  { threads, profile, packBytes = PACK_BYTES, session = {} }: CpuOptions,
+  {
+    threads,
+    profile,
+    packBytes = defaults.packBytes,
+    chunkBytes = defaults.chunkBytes,
+    onNotice,
+    session: sessionOptions = {},
+  }: CpuOptions & { readonly onNotice: (message: string) => void },
 ): Promise<Executable> {
   const signature = signatureOf(graph);
-  takeWeights(signature, weights);
-  const initial = Object.entries(state).map(
-    ([name, value]) => [name, takeState(signature, name, value)] as const,
+  const wanted = takeWeights(signature, weights);
+  const initial = new Map(
+    Object.entries(state).map(([name, value]) => [name, takeState(signature, name, value)]),
   );
-  const folder = mkdtempSync(join(tmpdir(), 'sdft-'));
-  let loaded: Session;
-  let values: { inputs: readonly OnnxValue[]; outputs: readonly OnnxValue[] };
+  const spelled = optimize(spellOut(graph));
+  const files = new WeightFiles(wanted, onNotice);
+  const { folder } = files;
   try {
-    const files = new WeightFiles(folder, weights);
-    const model = lower(graph, files, packBytes);
+    const { model, copiedBytes } = lower(spelled, files, { packBytes, chunkBytes });
     files.close();
-    const path = join(folder, 'model.onnx');
-    writeFileSync(path, encodeModel(model));
-    values = model;
-    loaded = await runtime.create(path, {
-      prepacking: true,
-      memoryPattern: false,
-      arena: true,
+    const path = join(folder.path, 'model.onnx');
+    try {
+      writeFileSync(path, encodeModel(model));
+    } catch (error) {
+      throw noSpace(error, folder.path) ?? error;
+    }
+    const session = await runtime.create(path, {
+      ...defaults.session,
       ...(threads === undefined ? {} : { threads }),
       ...(profile === undefined ? {} : { profile }),
-      ...session,
+      ...sessionOptions,
     });
+    const plan = planMemory(spelled, { donate: false });
+    try {
+      return new CpuExecutable({
+        graph,
+        signature,
+        model,
+        session,
+        held: files.held,
+        memory: { ...plan, weights: plan.weights + copiedBytes, total: plan.total + copiedBytes },
+        initial,
+        released: () => folder.remove(),
+      });
+    } catch (error) {
+      await session.release();
+      throw error instanceof RangeError ? explain(error.message) : error;
+    }
   } finally {
-    // What is mapped stays mapped; the folder has served.
-    rmSync(folder, { recursive: true, force: true });
+    files.close();
+    folder.remove();
   }
-
-  const shared = (list: readonly OnnxValue[]) =>
-    new Map(list.map(({ name, type, shape }) => [name, share(name, shape, type as DType)]));
-  const feeds = shared(values.inputs);
-  const fetches = shared(values.outputs);
-  // The model holds only what its results need; states live on without it.
-  const states = new Map(
-    [...signature.states].map(([name, { shape, dtype }]) => [
-      name,
-      feeds.get(`in:${name}`) ?? share(`in:${name}`, shape, dtype),
-    ]),
-  );
-  for (const [name, data] of initial) viewOf(states.get(name)!).set(data);
-  const get = (tensor: SharedTensor): HostArray => hostArray(viewOf(tensor).slice(), tensor.dims);
-  /** A state and its next value change places: what was written becomes what is read. */
-  const swap = (name: string): void => {
-    const old = states.get(name)!;
-    const next = fetches.get(`next:${name}`);
-    if (!next) throw internal(`no next value for ${name}`);
-    const current = { ...old, buffer: next.buffer };
-    states.set(name, current);
-    if (feeds.has(old.name)) feeds.set(old.name, current);
-    fetches.set(next.name, { ...next, buffer: old.buffer });
-  };
-
-  return {
-    memory: planMemory(graph),
-    run: async (inputs = {}) => {
-      for (const [name, data] of takeInputs(signature, inputs)) {
-        const feed = feeds.get(`in:${name}`);
-        if (feed) viewOf(feed).set(data);
-      }
-      await loaded.run([...feeds.values()], [...fetches.values()]);
-      for (const name of Object.keys(graph.updates)) swap(name);
-      return Object.fromEntries(
-        [...fetches]
-          .filter(([name]) => name.startsWith('out:'))
-          .map(([name, tensor]) => [name.slice(4), get(tensor)]),
-      );
-    },
-    read: async (name) => {
-      typeOfState(signature, name);
-      return get(states.get(name)!);
-    },
-    write: async (name, value) => {
-      const data = takeState(signature, name, value);
-      viewOf(states.get(name)!).set(data);
-    },
-    dispose: () => loaded.release(),
-  };
 }

@@ -8,7 +8,7 @@ import {
 } from '../../graph/types.ts';
 import { emitAttention, emitAttentionGrad } from './attention.ts';
 import type { Emitter, Name } from './emit.ts';
-import type { Lowering } from './lower.ts';
+import type { Lowering } from './lowering.ts';
 
 export type CompositeLowering = (call: {
   inputs: readonly NodeId[];

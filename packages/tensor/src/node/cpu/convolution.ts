@@ -1,7 +1,7 @@
 /** @file Which operators a convolution and its gradients become, by shape. Measured figures: docs/decisions/0001-one-onnx-graph.md. */
 import type { ConvAttributes, NodeId } from '../../graph/types.ts';
 import type { Emitter, Name } from './emit.ts';
-import type { Lowering } from './lower.ts';
+import type { Lowering } from './lowering.ts';
 
 export type Size4 = readonly [number, number, number, number];
 type GradInputAttributes = ConvAttributes & { readonly size: readonly [number, number] };
@@ -52,7 +52,7 @@ export function emitConv(
 ): Name {
   const e = at.emit;
   const kernel = size4(at, w);
-  const [o, c, kh, kw] = kernel;
+  const [, , kh, kw] = kernel;
   const rows =
     convLowering(output, kernel, attrs) === 'gathered' ? at.tapRows(w, 'forward') : undefined;
   if (rows !== undefined) {

@@ -1,5 +1,5 @@
 /** @file Collects the nodes and constants of an ONNX model while a graph is lowered. */
-import type { AttributeValue, ElementType, OnnxInitializer, OnnxNode } from './onnx.ts';
+import type { AttributeValue, ElementType, OnnxInitializer, OnnxNode, OnnxValue } from './onnx.ts';
 
 export type Name = string;
 interface NodeOptions {
@@ -10,6 +10,9 @@ interface NodeOptions {
 export class Emitter {
   readonly nodes: OnnxNode[] = [];
   readonly initializers: OnnxInitializer[] = [];
+  /** Weights that are given at each run. */
+  readonly inputs: OnnxValue[] = [];
+  readonly #declared = new Set<Name>();
   readonly #constants = new Map<string, Name>();
   /** Constants that an operator would gladly keep a rearranged copy of: how many bytes that takes, and what it is worth. */
   readonly packable = new Map<Name, { readonly bytes: number; readonly gain: number }>();
@@ -34,6 +37,24 @@ export class Emitter {
     );
     this.nodes.push({ opType, domain: domain ?? '', name, inputs, outputs, attributes });
     return outputs;
+  }
+
+  /** Adds a constant that lies in a file; a second time under its name does nothing. */
+  declare(initializer: OnnxInitializer): void {
+    if (!this.#isNew(initializer.name)) return;
+    this.initializers.push(initializer);
+  }
+
+  /** Adds an input that is given at each run; a second time under its name does nothing. */
+  declareInput(value: OnnxValue): void {
+    if (!this.#isNew(value.name)) return;
+    this.inputs.push(value);
+  }
+
+  #isNew(name: Name): boolean {
+    if (this.#declared.has(name)) return false;
+    this.#declared.add(name);
+    return true;
   }
 
   /** A constant, once for all who ask for the same. */

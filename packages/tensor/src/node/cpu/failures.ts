@@ -20,6 +20,16 @@ export function explain(message: string): Error {
   return internal(`ONNX Runtime${at}: ${message}`);
 }
 
+/** The error for a write that found no room in `folder`; undefined for any other. */
+export function noSpace(error: unknown, folder: string): UserError | undefined {
+  const { code } = error as NodeJS.ErrnoException;
+  return code === 'ENOSPC' || code === 'EDQUOT' || code === 'EFBIG'
+    ? new UserError(
+        `there is no room in ${folder} (${code}); free some, or set TMPDIR to a folder with more`,
+      )
+    : undefined;
+}
+
 function layerOf(message: string): string {
   const [, layer] =
     /Name:'([^']*)\/[^/']*'/.exec(message) ?? /Node \(([^()]*)\/[^/()]*\)/.exec(message) ?? [];

@@ -1,0 +1,140 @@
+/** @file A compiled graph: the memory that its inputs, states and results lie in, and one call after the other. */
+import type { Executable, HostArray, HostData, MemoryPlan } from '../../backend.ts';
+import { UserError } from '../../errors.ts';
+import { bytesOf } from '../../graph/rules.ts';
+import type { DType, Graph, TensorType } from '../../graph/types.ts';
+import { hostArray } from '../../host/array.ts';
+import { type Signature, takeInputs, takeState, typeOfState } from '../../host/signature.ts';
+import { checkRowNumbers, rowNumbersOf } from './indices.ts';
+import type { Name } from './emit.ts';
+import type { OnnxModel } from './onnx.ts';
+import type { Session } from './runtime.ts';
+import type { OrtType, SharedTensor } from './worker.ts';
+
+export interface ExecutableParts {
+  readonly graph: Graph;
+  readonly signature: Signature;
+  readonly model: Pick<OnnxModel, 'inputs' | 'outputs'>;
+  readonly session: Session;
+  /** Weights that are given at each run, by the names of the model's inputs. */
+  readonly held: ReadonlyMap<Name, SharedArrayBuffer>;
+  readonly memory: MemoryPlan;
+  /** First values of states, row-major. */
+  readonly initial: ReadonlyMap<string, HostData>;
+  /** Called once, when the session has been released. */
+  readonly released: () => void;
+}
+
+const ortTypes: Readonly<Record<DType, OrtType>> = { f32: 'float32', i32: 'int32', bool: 'bool' };
+const share = (name: string, type: TensorType): SharedTensor => ({
+  name,
+  type: ortTypes[type.dtype],
+  dims: type.shape,
+  buffer: new SharedArrayBuffer(bytesOf(type)),
+});
+const viewOf = ({ type, buffer }: SharedTensor): HostData =>
+  type === 'float32'
+    ? new Float32Array(buffer)
+    : type === 'int32'
+      ? new Int32Array(buffer)
+      : new Uint8Array(buffer);
+const copyOf = (tensor: SharedTensor): HostArray =>
+  hostArray(viewOf(tensor).slice(), tensor.dims) as HostArray;
+
+/** Calls wait for each other in the order in which they were made. After `dispose`, every other call throws UserError. */
+export class CpuExecutable implements Executable {
+  readonly memory: MemoryPlan;
+  readonly #parts: ExecutableParts;
+  readonly #rowNumbers: ReturnType<typeof rowNumbersOf>;
+  /** What the model reads and writes, by its own names. */
+  readonly #feeds: Map<Name, SharedTensor>;
+  readonly #fetches: Map<Name, SharedTensor>;
+  readonly #states: Map<string, SharedTensor>;
+  #last: Promise<unknown> = Promise.resolve();
+  #disposed: Promise<void> | undefined;
+
+  constructor(parts: ExecutableParts) {
+    const { graph, signature, model, held, memory, initial } = parts;
+    this.#parts = parts;
+    this.memory = memory;
+    this.#rowNumbers = rowNumbersOf(graph);
+    const typed = ({ name, type, shape }: OnnxModel['inputs'][number]): SharedTensor => {
+      const buffer = held.get(name);
+      return buffer
+        ? { name, type: 'float32', dims: shape, buffer }
+        : share(name, { shape, dtype: type as DType });
+    };
+    this.#feeds = new Map(model.inputs.map((value) => [value.name, typed(value)]));
+    this.#fetches = new Map(model.outputs.map((value) => [value.name, typed(value)]));
+    // The model holds only what its results need; states live on without it.
+    this.#states = new Map(
+      [...signature.states].map(([name, type]) => [
+        name,
+        this.#feeds.get(`in:${name}`) ?? share(`in:${name}`, type),
+      ]),
+    );
+    for (const [name, data] of initial) viewOf(this.#states.get(name)!).set(data);
+  }
+
+  async run(inputs: Readonly<Record<string, HostArray>> = {}): Promise<Record<string, HostArray>> {
+    this.#alive();
+    const { graph, signature, session } = this.#parts;
+    const given = takeInputs(signature, inputs);
+    checkRowNumbers(this.#rowNumbers, given);
+    return this.#inTurn(async () => {
+      for (const [name, data] of given) {
+        const feed = this.#feeds.get(`in:${name}`);
+        if (feed) viewOf(feed).set(data);
+      }
+      await session.run([...this.#feeds.values()], [...this.#fetches.values()]);
+      for (const name of Object.keys(graph.updates)) this.#swap(name);
+      return Object.fromEntries(
+        Object.keys(graph.outputs).map((name) => [name, copyOf(this.#fetches.get(`out:${name}`)!)]),
+      );
+    });
+  }
+
+  async read(state: string): Promise<HostArray> {
+    this.#alive();
+    typeOfState(this.#parts.signature, state);
+    return this.#inTurn(async () => copyOf(this.#states.get(state)!));
+  }
+
+  async write(state: string, value: HostArray): Promise<void> {
+    this.#alive();
+    const data = takeState(this.#parts.signature, state, value);
+    return this.#inTurn(async () => viewOf(this.#states.get(state)!).set(data));
+  }
+
+  dispose(): Promise<void> {
+    this.#disposed ??= this.#inTurn(async () => {
+      for (const tensors of [this.#feeds, this.#fetches, this.#states]) tensors.clear();
+      try {
+        await this.#parts.session.release();
+      } finally {
+        this.#parts.released();
+      }
+    });
+    return this.#disposed;
+  }
+
+  #alive(): void {
+    if (this.#disposed) throw new UserError('this graph was disposed of; compile it again');
+  }
+
+  #inTurn<T>(call: () => Promise<T>): Promise<T> {
+    const result = this.#last.then(call);
+    this.#last = result.catch(() => undefined);
+    return result;
+  }
+
+  /** A state and its next value change places: what was written becomes what is read. */
+  #swap(name: string): void {
+    const old = this.#states.get(name)!;
+    const next = this.#fetches.get(`next:${name}`)!;
+    const current = { ...old, buffer: next.buffer };
+    this.#states.set(name, current);
+    if (this.#feeds.has(old.name)) this.#feeds.set(old.name, current);
+    this.#fetches.set(next.name, { ...next, buffer: old.buffer });
+  }
+}
