@@ -44,7 +44,7 @@ export function modelNamed(name: string): ModelName {
 
 export const cache = fileURLToPath(new URL('../.cache/', import.meta.url));
 
-/** The folder of a model, written now if it is not there yet (sd15: 4.3 GB, a minute). */
+/** The folder of a model, written now if it is not there yet (sd15: 4.3 GB). */
 export async function checkpointOf(name: ModelName, log: (text: string) => void): Promise<string> {
   const path = `${cache}${name}`;
   if (!existsSync(path)) {
