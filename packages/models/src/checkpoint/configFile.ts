@@ -1,5 +1,6 @@
 import { UserError } from '@sdft/tensor';
 import { z } from 'zod';
+import { show } from './show.ts';
 import { specialTokens } from './specialTokens.ts';
 import type { ClipTextConfig, ScheduleConfig, UNetConfig, VaeConfig } from '../config.ts';
 
@@ -337,9 +338,9 @@ function read<T extends z.ZodType>(
   }
   for (const [key, value] of Object.entries(json)) {
     const accepted = fixed[key];
-    const same = (v: unknown) =>
-      accepted?.includes(v) === true || (Array.isArray(v) && v.length > 0 && v.every(same));
-    if (accepted && !same(value)) {
+    const same = (v: unknown): boolean => accepted?.includes(v) === true;
+    const allSame = Array.isArray(value) && value.length > 0 && value.every(same);
+    if (accepted && !same(value) && !allSame) {
       throw refusal(where, key, value, `is not supported; only ${JSON.stringify(accepted[0])} is`);
     }
   }
@@ -355,7 +356,7 @@ function read<T extends z.ZodType>(
 }
 
 function refusal(where: string, key: string, value: unknown, why: string): UserError {
-  return new UserError(`${where}: ${key} = ${JSON.stringify(value)} ${why}`);
+  return new UserError(`${where}: ${key} = ${show(value)} ${why}`);
 }
 
 function checkDivides(

@@ -1,5 +1,5 @@
 import { internal, type StorageType, UserError, type Weight } from '@sdft/tensor';
-import { Float, isWeight, OrderedDict, type PythonValue, Tuple } from './pythonValue.ts';
+import { Float, Inert, isWeight, OrderedDict, type PythonValue, Tuple } from './pythonValue.ts';
 import { elementCount } from './storageType.ts';
 
 const storageClass: Readonly<Record<StorageType, string>> = {
@@ -66,7 +66,7 @@ class PickleWriter {
     else if (isWeight(value)) this.#tensor(value);
     else
       throw new UserError(
-        `${value.constructor.name} ${String(value).slice(0, 100)} cannot be saved for PyTorch`,
+        `${value instanceof Inert ? value.name : value.constructor.name} cannot be saved for PyTorch`,
       );
   }
 

@@ -1,3 +1,4 @@
+import { fromLatin1 } from './pickleText.ts';
 import { Inert, OrderedDict, type PythonValue, Tuple } from './pythonValue.ts';
 
 /**
@@ -54,10 +55,6 @@ function fill<T extends Map<PythonValue, PythonValue>>(map: T, pairs: PythonValu
     if (Array.isArray(pair) && pair.length === 2) map.set(pair[0]!, pair[1]!);
   }
   return map;
-}
-
-function fromLatin1(text: string): Uint8Array {
-  return Uint8Array.from(text, (character) => character.charCodeAt(0));
 }
 
 /** `numpy.dtype('f8')` with its byte order in the state set afterwards, and the number's bytes. */

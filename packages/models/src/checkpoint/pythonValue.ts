@@ -62,6 +62,17 @@ export class Inert {
   }
 }
 
+/**
+ * A key of a dict as a part of a name. Not `String(key)`: a tuple of tuples of tuples, each twice, is short in a file and endless in words.
+ */
+export function keyText(key: PythonValue): string {
+  if (typeof key === 'string') return key.slice(0, 1000);
+  if (key === null || ['number', 'bigint', 'boolean'].includes(typeof key))
+    return String(key as number);
+  if (key instanceof Inert) return key.name.slice(0, 1000);
+  return key instanceof Tuple ? '(tuple)' : '(object)';
+}
+
 /** Whether a value read from a file is a tensor. */
 export function isWeight(value: unknown): value is Weight {
   return (

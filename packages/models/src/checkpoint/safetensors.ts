@@ -7,6 +7,7 @@ import {
   showShape,
   storageTypeOf,
 } from './storageType.ts';
+import { show } from './show.ts';
 import { duplicateKey } from './strictJson.ts';
 
 /** Tensors of a file, in the order of its header, and its free-form texts. */
@@ -144,7 +145,7 @@ function parse(bytes: Uint8Array, broken: Refusal): Record<string, unknown> {
     throw broken(`the header is not JSON (${(error as Error).message})`);
   }
   const twice = duplicateKey(text);
-  if (twice !== undefined) throw broken(`the header names ${JSON.stringify(twice)} twice`);
+  if (twice !== undefined) throw broken(`the header names ${show(twice)} twice`);
   // JSON.parse makes __proto__ an own property, which a copy by assignment would lose.
   return header as Record<string, unknown>;
 }
@@ -152,9 +153,7 @@ function parse(bytes: Uint8Array, broken: Refusal): Record<string, unknown> {
 function entry(name: string, value: unknown, start: number, broken: Refusal): HeaderEntry {
   const { dtype, shape, data_offsets: offsets } = (value ?? {}) as Record<string, unknown>;
   if (typeof dtype !== 'string' || !isSizes(shape) || !isSizes(offsets) || offsets.length !== 2) {
-    throw broken(
-      `tensor ${name} needs dtype, shape and data_offsets, has ${JSON.stringify(value).slice(0, 200)}`,
-    );
+    throw broken(`tensor ${name} needs dtype, shape and data_offsets, has ${show(value)}`);
   }
   const bits = Object.hasOwn(knownBits, dtype) ? knownBits[dtype]! : undefined;
   if (bits === undefined) throw broken(`tensor ${name} has the unknown dtype ${dtype}`);

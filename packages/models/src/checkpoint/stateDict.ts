@@ -1,5 +1,5 @@
 import { UserError, type Weight } from '@sdft/tensor';
-import { Inert, isWeight, type PythonValue } from './pythonValue.ts';
+import { Inert, isWeight, keyText, type PythonValue } from './pythonValue.ts';
 
 /**
  * The weights of a PyTorch file: what is under `state_dict`, or the whole file where there is none. Numbers and texts between them are
@@ -14,10 +14,10 @@ export function stateDictOf(value: PythonValue, where: string): Map<string, Weig
   if (!(entries instanceof Map)) throw new UserError(`${where}: holds no dict of tensors`);
   const tensors = new Map<string, Weight>();
   for (const [key, entry] of entries) {
-    if (isWeight(entry)) tensors.set(String(key), entry);
+    if (isWeight(entry)) tensors.set(keyText(key), entry);
     else if (entry instanceof Inert && entry.args !== undefined) {
       throw new UserError(
-        `${where}: ${String(key)} is no tensor but the result of calling ${entry.name}, which is never called here; save the file again with plain tensors`,
+        `${where}: ${keyText(key)} is no tensor but the result of calling ${entry.name}, which is never called here; save the file again with plain tensors`,
       );
     }
   }
@@ -40,7 +40,8 @@ export function allTensors(value: PythonValue, where: string): Map<string, Weigh
       throw new UserError(`${where}: nested beyond all use: over ${limits.visits} values`);
     if (isWeight(value)) found.set(path.join('.'), value);
     else if (path.length >= limits.depth) return;
-    else if (value instanceof Map) value.forEach((item, key) => walk(item, [...path, String(key)]));
+    else if (value instanceof Map)
+      value.forEach((item, key) => walk(item, [...path, keyText(key)]));
     else if (value instanceof Inert) {
       walk(value.entries, path);
       walk(value.items, path);
@@ -63,9 +64,9 @@ export function plainEntries(value: PythonValue): Record<string, string | number
   if (!(value instanceof Map)) return plain;
   for (const [key, entry] of value) {
     if (entry === null || ['number', 'boolean'].includes(typeof entry))
-      plain[String(key)] = entry as number | boolean | null;
-    else if (typeof entry === 'bigint') plain[String(key)] = String(entry);
-    else if (typeof entry === 'string') plain[String(key)] = entry.slice(0, 10_000);
+      plain[keyText(key)] = entry as number | boolean | null;
+    else if (typeof entry === 'bigint') plain[keyText(key)] = String(entry);
+    else if (typeof entry === 'string') plain[keyText(key)] = entry.slice(0, 10_000);
   }
   return plain;
 }

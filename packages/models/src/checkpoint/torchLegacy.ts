@@ -1,7 +1,7 @@
 import { UserError } from '@sdft/tensor';
 import type { ByteSource } from './byteSource.ts';
 import { readPickle } from './pickle.ts';
-import type { PythonValue } from './pythonValue.ts';
+import { keyText, type PythonValue } from './pythonValue.ts';
 import { elementSize } from './storageType.ts';
 import { type StoragePlace, torchContext } from './torchTensors.ts';
 
@@ -61,18 +61,18 @@ export function readTorchLegacy(source: ByteSource): TorchFile {
   const places = new Map<string, StoragePlace>();
   let at = end;
   for (const key of keys) {
-    const size = sizes.get(String(key));
-    if (size === undefined) throw broken(`no tensor uses storage ${String(key)}`);
+    const size = sizes.get(keyText(key));
+    if (size === undefined) throw broken(`no tensor uses storage ${keyText(key)}`);
     if (at + 8 > source.size)
-      throw broken(`it ends before storage ${String(key)}; is it a download that was cut?`);
+      throw broken(`it ends before storage ${keyText(key)}; is it a download that was cut?`);
     const elements = new DataView(Uint8Array.from(source.read(at, 8)).buffer).getBigInt64(0, true);
     const length = Number(elements) * size;
     if (elements < 0n || at + 8 + length > source.size) {
       throw broken(
-        `storage ${String(key)} of ${elements} elements reaches beyond its end; is it a download that was cut?`,
+        `storage ${keyText(key)} of ${elements} elements reaches beyond its end; is it a download that was cut?`,
       );
     }
-    places.set(String(key), { source, offset: at + 8, length });
+    places.set(keyText(key), { source, offset: at + 8, length });
     at += 8 + length;
   }
   const { value } = pickle(machine.end, {

@@ -1,7 +1,7 @@
 import { type StorageType, UserError, type Weight } from '@sdft/tensor';
 import { type ByteSource, weightIn } from './byteSource.ts';
 import type { PickleContext } from './pickle.ts';
-import { Inert, isWeight, type PythonValue, Tuple } from './pythonValue.ts';
+import { Inert, isWeight, keyText, type PythonValue, Tuple } from './pythonValue.ts';
 import { elementCount, elementSize, showShape } from './storageType.ts';
 
 /** Where the raw bytes of a storage lie. */
@@ -102,7 +102,7 @@ export function torchContext(
 
   return {
     persistent(id) {
-      const [kind, storageClass, key, , elements, part] = Array.isArray(id) ? id : [];
+      const [kind, storageClass, key = null, , elements, part] = Array.isArray(id) ? id : [];
       // The legacy format wraps classes together with their source text, which is of no interest here.
       if (kind === 'module' && storageClass instanceof Inert) return storageClass;
       if (kind !== 'storage' || !(storageClass instanceof Inert) || !isIndex(elements))
@@ -115,8 +115,8 @@ export function torchContext(
           `${where}: a tensor is stored as ${storageClass.name}, which is not supported; convert the file to float16 or float32`,
         );
       const start = Array.isArray(part) && isIndex(part[1]) ? part[1] : 0;
-      used({ key: String(key), dtype: dtype ?? 'u8', elements });
-      return new Storage(storageClass.name, dtype, String(key), elements, start);
+      used({ key: keyText(key), dtype: dtype ?? 'u8', elements });
+      return new Storage(storageClass.name, dtype, keyText(key), elements, start);
     },
     call(name, args) {
       const [first, , third] = args;

@@ -10,6 +10,7 @@ import {
 import type { ModelConfigs } from '../checkpoint/family.ts';
 import { textKey } from '../checkpoint/keys/textKeys.ts';
 import { diffusersVaeKey } from '../checkpoint/keys/vaeKeys.ts';
+import { show } from '../checkpoint/show.ts';
 import { readJson } from './settingsFiles.ts';
 import { openTensorFile } from './tensorFile.ts';
 
@@ -83,13 +84,13 @@ function refuseOthers(path: string): void {
   const file = join(path, 'model_index.json');
   if (!existsSync(file)) return;
   const index = (readJson(file) ?? {}) as Record<string, unknown>;
-  const pipeline = String(index._class_name ?? '');
+  const pipeline = typeof index._class_name === 'string' ? index._class_name : '';
   if (
     /XL|StableDiffusion3|Flux|ControlNet|Upscale|DeepFloyd|IFPipeline/.test(pipeline) ||
     'text_encoder_2' in index
   ) {
     throw new UserError(
-      `${file}: _class_name = ${JSON.stringify(pipeline)} is not supported; Stable Diffusion 1 and 2 are (StableDiffusionPipeline)`,
+      `${file}: _class_name = ${show(pipeline)} is not supported; Stable Diffusion 1 and 2 are (StableDiffusionPipeline)`,
     );
   }
 }
@@ -149,14 +150,13 @@ async function readShards(folder: string, index: string): Promise<Map<string, We
   const weights = new Map<string, Weight>();
   for (const shard of new Set(places.values())) {
     if (typeof shard !== 'string' || /[/\\]|^\.\.?$/.test(shard))
-      throw new UserError(`${where}: ${JSON.stringify(shard)} is no name of a file beside it`);
+      throw new UserError(`${where}: ${show(shard)} is no name of a file beside it`);
     for (const [key, weight] of (await openTensorFile(join(folder, shard))).tensors) {
       if (places.get(key) === shard) weights.set(key, weight);
     }
   }
   for (const [key, shard] of places) {
-    if (!weights.has(key))
-      throw new UserError(`${where}: tensor ${key} is not in ${String(shard)}`);
+    if (!weights.has(key)) throw new UserError(`${where}: tensor ${key} is not in ${show(shard)}`);
   }
   return weights;
 }

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { UserError } from '@sdft/tensor';
+import { show } from '../checkpoint/show.ts';
 import { readJson } from './settingsFiles.ts';
 
 /**
@@ -19,9 +20,7 @@ export function readPadTokenId(folder: string): number | undefined {
     if (text === undefined) continue;
     const id = readVocabulary(folder)?.[text];
     if (!Number.isSafeInteger(id))
-      throw new UserError(
-        `${path}: pad_token ${JSON.stringify(text)} is not in the vocabulary beside it`,
-      );
+      throw new UserError(`${path}: pad_token ${show(text)} is not in the vocabulary beside it`);
     return id;
   }
   return undefined;

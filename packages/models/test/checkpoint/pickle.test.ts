@@ -1,8 +1,12 @@
+import { UserError } from '@sdft/tensor';
 import { describe, expect, test } from 'vitest';
 import { bytesSource } from '../../src/checkpoint/byteSource.ts';
 import { type PickleContext, readPickle } from '../../src/checkpoint/pickle.ts';
 import { Inert, OrderedDict, type PythonValue, Tuple } from '../../src/checkpoint/pythonValue.ts';
-import { allTensors } from '../../src/checkpoint/stateDict.ts';
+import { parseUNetConfig } from '../../src/checkpoint/configFile.ts';
+import { readSafetensors } from '../../src/checkpoint/safetensors.ts';
+import { allTensors, plainEntries } from '../../src/checkpoint/stateDict.ts';
+import { torchContext } from '../../src/checkpoint/torchTensors.ts';
 import { fixture, json, userError } from './support.ts';
 
 const load = (bytes: Uint8Array, context: PickleContext = {}): PythonValue =>
@@ -234,5 +238,33 @@ describe('bombs', () => {
   test('a tower of a million lists', () => {
     const tower = load(pickle(']'.repeat(900_000), 'a'.repeat(899_999), '.'));
     expect(allTensors(tower, 'file.pt').size).toBe(0);
+  });
+  test('a key of tuples of tuples, each twice', () => {
+    const value = load(pickle('}K\x01K\x02\x86', '2\x86'.repeat(40), 'K\x05s.'));
+    expect(plainEntries(value)).toEqual({ '(tuple)': 5 });
+    expect(allTensors(value, 'file.pt').size).toBe(0);
+  });
+  test('a reference to data whose key is such a tuple', async () => {
+    const bytes = pickle(
+      '(X\x07\0\0\0storagectorch\nFloatStorage\nK\x01',
+      '2\x86'.repeat(40),
+      'X\x03\0\0\0cpuK\x01tQ.',
+    );
+    const missing = torchContext('file.pt', (key) => {
+      throw new UserError(`no ${key}`);
+    });
+    expect(load(bytes, missing)).toMatchObject({ key: '(tuple)' });
+  });
+  test('deep nesting in JSON', async () => {
+    const deep = `${'['.repeat(500_000)}${']'.repeat(500_000)}`;
+    expect(await userError(() => parseUNetConfig(JSON.parse(`{"act_fn":${deep}}`), 'x'))).toContain(
+      'act_fn = a value nested beyond all use',
+    );
+    const header = Buffer.from(`{"a":${deep}}`);
+    const file = Buffer.concat([Buffer.alloc(8), header]);
+    file.writeBigUInt64LE(BigInt(header.length));
+    expect(await userError(() => readSafetensors(bytesSource(file, 'x')))).toContain(
+      'tensor a needs dtype',
+    );
   });
 });

@@ -238,6 +238,18 @@ describe('broken files', () => {
     expect(await open(content)).toContain(message);
   });
 
+  /** A zip whose large-file locator names a place near 2^64. */
+  function pointingBeyond(): Uint8Array {
+    const zip = zipSync({ 'a/data.pkl': Buffer.from('N.') }, { level: 0 });
+    const locator = Buffer.alloc(20, 0xff);
+    locator.writeUInt32LE(0x07064b50);
+    return Buffer.concat([
+      zip.subarray(0, zip.length - 22),
+      locator,
+      zip.subarray(zip.length - 22),
+    ]);
+  }
+
   /** A pickle of one tensor over one storage of 8 bytes. */
   const tensor = (elements: number, rest: string): string =>
     `ctorch._utils\n_rebuild_tensor_v2\n((X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\x000X\x03\0\0\0cpuK${String.fromCharCode(elements)}tQ${rest}\x89ccollections\nOrderedDict\n)RtR.`;
