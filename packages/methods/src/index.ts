@@ -1,0 +1,77 @@
+/** @file All that a researcher needs, from one package. */
+export { images, openImages, withClassImages, writePng, type DataSpec } from '@sdft/data';
+export {
+  adamw,
+  chain,
+  clipByGlobalNorm,
+  clipByValue,
+  type GradientTransform,
+  type Optimizer,
+  sgd,
+} from '@sdft/optim';
+export {
+  type Adapter,
+  type AdapterFiles,
+  type AdapterState,
+  type Batch,
+  constant,
+  copyOf,
+  type Draws,
+  type GenerateOptions,
+  type InitContext,
+  type Initial,
+  type Layer,
+  metricLines,
+  type Method,
+  type Models,
+  type Needs,
+  normal,
+  type Objective,
+  openBase,
+  type Parameters,
+  type Picture,
+  type Pipeline,
+  pipeline,
+  type Plan,
+  type Preset,
+  type Recipe,
+  type RecipeFlag,
+  recipeFlags,
+  recipeYaml,
+  type Report,
+  type Run,
+  type RunOptions,
+  type Schedule,
+  uniform,
+  zeros,
+} from '@sdft/pipeline';
+export {
+  attention,
+  type Backend,
+  concat,
+  gelu,
+  geglu,
+  groupNorm,
+  grad,
+  type HostArray,
+  hostArray,
+  layerNorm,
+  quickGelu,
+  reference,
+  silu,
+  softmax,
+  stack,
+  Tensor,
+  trace,
+  UserError,
+} from '@sdft/tensor';
+export { type CpuOptions, cpu } from '@sdft/tensor/node';
+export { denoise, type DenoiseOptions } from './objectives/denoise.ts';
+export { withPrior, type WithPriorOptions } from './objectives/withPrior.ts';
+export { buildRun, objectives, parseRecipe, presets, recipeJsonSchema } from './registry.ts';
+export { type Embedding, readEmbedding } from './textual-inversion/readEmbedding.ts';
+export {
+  textualInversion,
+  type TextualInversionOptions,
+  textualInversionPreset,
+} from './textual-inversion/textualInversion.ts';

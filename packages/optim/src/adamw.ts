@@ -1,5 +1,5 @@
 import { composite, UserError } from '@sdft/tensor';
-import { joinNamed, type Named, type Optimizer } from './transform.ts';
+import { joinNamed, type Named, type Optimizer, recipeOf } from './transform.ts';
 import type { Tensor } from '@sdft/tensor';
 
 export interface AdamWOptions {
@@ -44,13 +44,8 @@ const adamwUpdate = composite<UpdateOptions>('adamw', {
  *
  * @throws UserError for settings out of range
  */
-export function adamw({
-  lr,
-  beta1 = 0.9,
-  beta2 = 0.999,
-  epsilon = 1e-8,
-  weightDecay = 0.01,
-}: AdamWOptions): Optimizer {
+export function adamw(options: AdamWOptions): Optimizer {
+  const { lr, beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weightDecay = 0.01 } = options;
   for (const [name, beta] of Object.entries({ beta1, beta2 }))
     if (!(beta >= 0 && beta < 1))
       throw new UserError(`adamw: ${name} must lie in [0, 1), got ${beta}`);
@@ -59,7 +54,7 @@ export function adamw({
     throw new UserError(`adamw: weightDecay must be at least 0, got ${weightDecay}`);
   return {
     lr,
-    recipe: { name: 'adamw', lr, beta1, beta2, epsilon, weightDecay },
+    recipe: recipeOf('adamw', options),
     numbers: {
       correction1: { at: (step) => 1 - beta1 ** (step + 1) },
       correction2: { at: (step) => 1 - beta2 ** (step + 1) },

@@ -1,5 +1,5 @@
 import { type Tensor, UserError } from '@sdft/tensor';
-import { joinNamed, type Optimizer } from './transform.ts';
+import { joinNamed, type Optimizer, recipeOf } from './transform.ts';
 
 export interface SgdOptions {
   /** A positive number, or A1111's text of rates and steps (`5e-3:100, 1e-3:1000, 1e-5`). */
@@ -17,12 +17,8 @@ export interface SgdOptions {
  *
  * @throws UserError for settings out of range
  */
-export function sgd({
-  lr,
-  momentum = 0,
-  nesterov = false,
-  weightDecay = 0,
-}: SgdOptions): Optimizer {
+export function sgd(options: SgdOptions): Optimizer {
+  const { lr, momentum = 0, nesterov = false, weightDecay = 0 } = options;
   if (!(momentum >= 0 && momentum < 1))
     throw new UserError(`sgd: momentum must lie in [0, 1), got ${momentum}`);
   if (nesterov && momentum === 0) throw new UserError('sgd: nesterov needs momentum; 0.9 is usual');
@@ -30,7 +26,7 @@ export function sgd({
     throw new UserError(`sgd: weightDecay must be at least 0, got ${weightDecay}`);
   return {
     lr,
-    recipe: { name: 'sgd', lr, momentum, nesterov, weightDecay },
+    recipe: recipeOf('sgd', options),
     numbers: {},
     init: (parameters) => (momentum === 0 ? {} : joinNamed([['momentum.', parameters]])),
     update({ gradients, parameters, state, lr: rates, weightDecay: own = {} }) {

@@ -5,11 +5,17 @@ import type { Schedule } from './schedule.ts';
 /** Values by the name of the parameter (or state) that they belong to. */
 export type Named<T> = Readonly<Record<string, T>>;
 
-/** A transform as plain data: its name and settings, as a recipe file holds them. */
+/** A transform as plain data: its name and the settings that it was given, as a recipe file holds them. */
 export interface TransformRecipe {
   readonly name: string;
   readonly [setting: string]: unknown;
 }
+
+/** A transform's name with the settings that are not left out. */
+export const recipeOf = (name: string, options: object): TransformRecipe => ({
+  name,
+  ...Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)),
+});
 
 /** What a transform sees at one optimizer step. Everything is f32. */
 export interface UpdateCall {

@@ -151,10 +151,6 @@ describe('settings', () => {
     expect(recipe).toEqual({
       name: 'adamw',
       lr: 1e-3,
-      beta1: 0.9,
-      beta2: 0.999,
-      epsilon: 1e-8,
-      weightDecay: 0.01,
       before: [{ name: 'clipByGlobalNorm', max: '1:5, 0.5' }],
     });
     expect(Object.keys(numbers)).toEqual([

@@ -4,6 +4,8 @@
  */
 import type { Layer as LayerInfo, ScheduleConfig } from '@sdft/models';
 import type { HostArray, Tensor } from '@sdft/tensor';
+import type { Preset } from './recipe/preset.ts';
+import type { Flavour } from './recipe/schema.ts';
 
 /** Settings as a recipe file holds them: texts, numbers, booleans, lists and records of these. */
 export type PlainRecord = Readonly<Record<string, unknown>>;
@@ -100,6 +102,8 @@ export interface InitContext {
   /** The pieces of the same text, as the vocabulary writes them. */
   pieces(text: string): readonly string[];
   readonly draw: HostDraws;
+  /** Whose rules the run follows. */
+  readonly flavour: Flavour;
 }
 
 /** Says what is trainable and where it attaches. */
@@ -155,4 +159,6 @@ export interface Method<N extends Needs = 'instance'> {
   readonly options: PlainRecord;
   readonly adapters: readonly Adapter[];
   readonly objective: Objective<N>;
+  /** Its defaults, and what a recipe can say of it. */
+  readonly preset?: Preset;
 }

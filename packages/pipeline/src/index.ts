@@ -19,3 +19,18 @@ export type {
   Schedule,
 } from './contracts.ts';
 export { constant, copyOf, normal, uniform, zeros } from './initial.ts';
+export { type OtherSettings, type Pipeline, pipeline } from './builder/pipeline.ts';
+export type { Generated } from './generation/generator.ts';
+export type { GenerateOptions } from './generation/settings.ts';
+export { assembleRun, type RunOptions } from './node/assembleRun.ts';
+export { buildRun } from './node/buildRun.ts';
+export { type BaseOptions, openBase } from './node/openBase.ts';
+export type { Composition, ResolvedRecipe } from './recipe/composition.ts';
+export { type RecipeFlag, recipeFlags } from './recipe/flags.ts';
+export { parseRecipe } from './recipe/parse.ts';
+export type { Defaults, NamedObjective, Preset, Registry } from './recipe/preset.ts';
+export type { CommonSettings, Flavour, Recipe, SettingMeta } from './recipe/schema.ts';
+export { recipeJsonSchema, recipeYaml } from './recipe/write.ts';
+export { metricLines, type Picture, type Plan, type Report, type Run } from './run/run.ts';
+export type { StepReport } from './run/trainer.ts';
+export type { Base } from './training/base.ts';

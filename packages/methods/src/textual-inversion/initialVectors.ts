@@ -40,7 +40,7 @@ export function parseVectorInit(setting: string): VectorInit {
  * First values of `vectors` rows [vectors, width].
  *
  * A word must be one token, whose row is copied to every vector (diffusers, `textual_inversion.py`). Of a text as many tokens as there are vectors are taken, and vector i is
- * row floor(i length / vectors) of them (A1111, `create_embedding`); no text gives zeros.
+ * row floor(i length / vectors) of them (A1111, `create_embedding`); no text gives zeros. In the flavour `a1111` a word is a text.
  *
  * @param table path of the frozen embedding, without `.weight`
  * @throws UserError where a word is several tokens
@@ -65,6 +65,8 @@ export function initialVectors(
       ) as HostArray;
     }
     case 'word': {
+      if (context.flavour === 'a1111')
+        return initialVectors({ kind: 'text', text: init.word }, shape, table, context);
       const ids = context.tokenize(init.word);
       if (ids.length !== 1)
         throw new UserError(

@@ -8,11 +8,16 @@ export interface Program {
   readonly weights: ReadonlyMap<string, Weight>;
 }
 
+/** An executable, and the names of its states. */
+export interface Loaded extends Executable {
+  readonly states: readonly string[];
+}
+
 /** Compiled graphs by key, kept within a budget of bytes; calls of one executable wait for each other. */
 export class Executables {
   readonly #backend: Backend;
-  readonly #cache: LruCache<Executable>;
-  readonly #coming = new Map<string, Promise<Executable>>();
+  readonly #cache: LruCache<Loaded>;
+  readonly #coming = new Map<string, Promise<Loaded>>();
   #leaving: Promise<void>[] = [];
 
   constructor(backend: Backend, budget: number) {
@@ -23,7 +28,7 @@ export class Executables {
   }
 
   /** The executable of a key, compiled where it is not there. `program` must be the same for the same key. */
-  get(key: string, program: () => Program): Promise<Executable> {
+  get(key: string, program: () => Program): Promise<Loaded> {
     const known = this.#cache.get(key);
     if (known) return Promise.resolve(known);
     const pending = this.#coming.get(key);
@@ -33,14 +38,15 @@ export class Executables {
     return coming;
   }
 
-  async #compile(key: string, { graph, weights }: Program): Promise<Executable> {
+  async #compile(key: string, { graph, weights }: Program): Promise<Loaded> {
     try {
       const [plan, executable] = await Promise.all([
         nullBackend.compile(graph),
         this.#backend.compile(graph, { weights }),
       ]);
-      const compiled = oneAtATime(executable);
-      this.#cache.set(key, compiled, plan.memory.total);
+      const compiled = { ...oneAtATime(executable), states: statesOf(graph) };
+      // Weights lie in files that every graph maps; they are not counted.
+      this.#cache.set(key, compiled, plan.memory.activations + plan.memory.state);
       return compiled;
     } finally {
       this.#coming.delete(key);
@@ -73,3 +79,7 @@ export function oneAtATime(executable: Executable): Executable {
     dispose: () => queued(() => executable.dispose()),
   };
 }
+
+/** Names of a graph's states. */
+export const statesOf = (graph: Graph): string[] =>
+  graph.nodes.flatMap((node) => (node.op === 'input' && node.attrs.state ? [node.attrs.name] : []));

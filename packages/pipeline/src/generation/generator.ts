@@ -1,0 +1,245 @@
+/** @file From prompts to pictures, with adapters applied. */
+import { toRgb } from '@sdft/data';
+import { guide, samplerNamed } from '@sdft/models';
+import {
+  draws,
+  type Executable,
+  type Graph,
+  hostArray,
+  type HostArray,
+  UserError,
+} from '@sdft/tensor';
+import ndarray, { type NdArray } from 'ndarray';
+import type { Executables, Loaded } from '../encoding/executables.ts';
+import {
+  type Applied,
+  decodePictureGraph,
+  denoiseGraph,
+  encodeTextGraph,
+} from '../encoding/graphs.ts';
+import { promptsOf } from '../encoding/prompts.ts';
+import type { Base } from '../training/base.ts';
+import { trainableState } from '../training/trainGraph.ts';
+import { type GenerateOptions, generateSettings } from './settings.ts';
+
+export interface Generated {
+  /** sRGB bytes [H,W,3]. */
+  readonly picture: NdArray<Uint8Array>;
+  /** [C,h,w], scaled: what the sampler ended with. */
+  readonly latents: HostArray;
+  readonly seed: number;
+}
+
+/** Present values of trainables, with a number that changes when they do. */
+export interface PresentValues {
+  readonly version: number;
+  readonly values: ReadonlyMap<string, HostArray>;
+}
+
+export class Generator {
+  readonly #base: Base;
+  readonly #executables: Executables;
+  readonly #applied: Applied;
+  readonly #defaults: Pick<GenerateOptions, 'clipSkip' | 'longPrompts'>;
+  /** Which values an executable holds. */
+  readonly #versions = new WeakMap<Executable, number>();
+
+  constructor(
+    base: Base,
+    executables: Executables,
+    applied: Applied,
+    defaults: Pick<GenerateOptions, 'clipSkip' | 'longPrompts'>,
+  ) {
+    this.#base = base;
+    this.#executables = executables;
+    this.#applied = applied;
+    this.#defaults = defaults;
+  }
+
+  /**
+   * Draws pictures of a prompt.
+   *
+   * @throws UserError for options out of range
+   */
+  async generate(
+    prompt: string,
+    present: PresentValues,
+    options: GenerateOptions = {},
+  ): Promise<Generated[]> {
+    const settings = generateSettings(this.#base, options);
+    const { n, seed, height, width, cfg, noise, size } = settings;
+    const { conds, unconds, tokens } = await this.#contexts(prompt, present, options, settings);
+    const one = this.#base.unet.inChannels * height * width;
+    const guided = cfg !== 1;
+    const unet = await this.#ready(
+      `unet ${size}${guided ? ' guided' : ''} ${height}x${width} ${tokens}`,
+      () =>
+        denoiseGraph(
+          this.#base,
+          { batch: guided ? 2 * size : size, height, width, tokens },
+          this.#applied,
+        ),
+      present,
+    );
+    const generated: Generated[] = [];
+    for (let first = 0; first < n; first += size) {
+      const members = Array.from({ length: size }, (_, i) => Math.min(first + i, n - 1));
+      const context = packed([
+        ...(guided ? members.map((i) => unconds[i]!) : []),
+        ...members.map((i) => conds[i]!),
+      ]);
+      const denoise = async (latents: Float32Array, timestep: number): Promise<Float32Array> => {
+        options.signal?.throwIfAborted();
+        const batch = guided ? 2 * size : size;
+        const { prediction } = await unet.run({
+          sample: hostArray(guided ? packed([latents, latents]) : latents, [
+            batch,
+            this.#base.unet.inChannels,
+            height,
+            width,
+          ]) as HostArray,
+          timestep: hostArray(new Float32Array(batch).fill(timestep), [batch]) as HostArray,
+          context: hostArray(context, [
+            batch,
+            tokens,
+            context.length / (batch * tokens),
+          ]) as HostArray,
+        });
+        const data = prediction!.data as Float32Array;
+        return guided
+          ? guide(data.subarray(latents.length), data.subarray(0, latents.length), cfg)
+          : data;
+      };
+      let latents = packed(members.map((i) => noise(i)));
+      for await (const state of samplerNamed(settings.sampler).sample({
+        schedule: this.#base.schedule,
+        steps: settings.steps,
+        spacing: options.spacing,
+        sigmas: options.sigmas,
+        latents,
+        denoise,
+        draw: (step) =>
+          packed(members.map((i) => draws(seed + i).normal('ancestral', step, [one]).data)),
+      })) {
+        latents = state.latents;
+        options.onStep?.({
+          step: state.step,
+          first,
+          latents: hostArray(latents.slice(0, Math.min(size, n - first) * one), [
+            Math.min(size, n - first),
+            this.#base.unet.inChannels,
+            height,
+            width,
+          ]) as HostArray,
+        });
+      }
+      for (let i = 0; i < size && first + i < n; i++)
+        generated.push(
+          await this.#decoded(
+            latents.slice(i * one, (i + 1) * one),
+            height,
+            width,
+            seed + first + i,
+          ),
+        );
+    }
+    return generated;
+  }
+
+  /** Text states of each picture, with the prompt and with the negative one. */
+  async #contexts(
+    prompt: string,
+    present: PresentValues,
+    { negative = '', promptIds, ...options }: GenerateOptions,
+    { n }: { readonly n: number },
+  ): Promise<{ conds: Float32Array[]; unconds: Float32Array[]; tokens: number }> {
+    const clipSkip = options.clipSkip ?? this.#defaults.clipSkip ?? 1;
+    const words = this.#applied.adapters.flatMap(({ tokens = [] }) => tokens);
+    const prompts = promptsOf(
+      this.#base,
+      words,
+      options.longPrompts ?? this.#defaults.longPrompts ?? 'chunks',
+    );
+    const windows = Math.max(prompts.windowsOf(prompt), prompts.windowsOf(negative));
+    const cond = promptIds?.cond ?? [prompts.ids(prompt, windows)];
+    const uncond = promptIds?.uncond ?? [prompts.ids(negative, windows)];
+    const tokens = cond[0]!.length;
+    if ([...cond, ...uncond].some(({ length }) => length !== tokens))
+      throw new UserError('generate: all prompts must have the same number of ids');
+    const encoder = await this.#ready(
+      `text ${tokens} skip ${clipSkip}`,
+      () => encodeTextGraph(this.#base, tokens, clipSkip, this.#applied),
+      present,
+    );
+    const known = new Map<string, Float32Array>();
+    const encode = async (rows: readonly (readonly number[])[]): Promise<Float32Array[]> => {
+      const contexts: Float32Array[] = [];
+      for (let i = 0; i < n; i++) {
+        const ids = rows[rows.length === 1 ? 0 : i];
+        if (!ids) throw new UserError(`generate: ${rows.length} rows of ids for ${n} pictures`);
+        let context = known.get(ids.join());
+        if (!context) {
+          const result = await encoder.run({
+            input_ids: hostArray(Int32Array.from(ids), [1, tokens]) as HostArray,
+          });
+          context = result['context']!.data as Float32Array;
+          known.set(ids.join(), context);
+        }
+        contexts.push(context);
+      }
+      return contexts;
+    };
+    return { conds: await encode(cond), unconds: await encode(uncond), tokens };
+  }
+
+  async #decoded(
+    latents: Float32Array,
+    height: number,
+    width: number,
+    seed: number,
+  ): Promise<Generated> {
+    const shape = [this.#base.vae.latentChannels, height, width];
+    const decoder = await this.#executables.get(`vae-decode ${height}x${width}`, () => ({
+      graph: decodePictureGraph(this.#base, height, width),
+      weights: this.#base.weights,
+    }));
+    const { pixels } = await decoder.run({
+      latents: hostArray(latents, [1, ...shape]) as HostArray,
+    });
+    const rgb = toRgb(pixels as NdArray<Float32Array>);
+    return {
+      picture: ndarray(rgb.data, [rgb.height, rgb.width, 3]),
+      latents: hostArray(latents, shape) as HostArray,
+      seed,
+    };
+  }
+
+  /** An executable that holds the present values of the trainables. */
+  async #ready(
+    key: string,
+    graph: () => Graph,
+    { version, values }: PresentValues,
+  ): Promise<Loaded> {
+    const executable = await this.#executables.get(`generate ${key}`, () => ({
+      graph: graph(),
+      weights: this.#base.weights,
+    }));
+    if (this.#versions.get(executable) === version) return executable;
+    for (const [name, value] of values) {
+      const state = trainableState(name);
+      if (executable.states.includes(state)) await executable.write(state, value);
+    }
+    this.#versions.set(executable, version);
+    return executable;
+  }
+}
+
+function packed(parts: readonly Float32Array[]): Float32Array {
+  const whole = new Float32Array(parts.reduce((n, { length }) => n + length, 0));
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
+}

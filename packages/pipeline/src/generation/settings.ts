@@ -1,0 +1,99 @@
+import { sizeOf } from '@sdft/data';
+import type { SamplerName, SigmaSpacing, TimestepSpacing } from '@sdft/models';
+import { draws, type HostArray, UserError } from '@sdft/tensor';
+import type { LongPrompts } from '../encoding/prompts.ts';
+import { type Base, pixelsPerLatent } from '../training/base.ts';
+
+export interface GenerateOptions {
+  /** What the picture shall not show. Default: nothing. */
+  readonly negative?: string | undefined;
+  /** How many pictures; the seed of picture i is `seed` + i. Default 1. */
+  readonly n?: number | undefined;
+  /** Default 0. */
+  readonly seed?: number | undefined;
+  /** Sampler steps. Default 25. */
+  readonly steps?: number | undefined;
+  /** Default `ddim`. */
+  readonly sampler?: SamplerName | undefined;
+  /** Strength of classifier-free guidance; 1 is none. Default 7.5. */
+  readonly cfg?: number | undefined;
+  /** Pixels: a side, or WIDTHxHEIGHT. Default: the size that the base was trained at. */
+  readonly size?: number | `${number}x${number}` | undefined;
+  /** Which timesteps are visited; by default as the base says. */
+  readonly spacing?: TimestepSpacing | undefined;
+  /** Noise levels; `karras` for the samplers that work on sigmas. */
+  readonly sigmas?: SigmaSpacing | undefined;
+  /** Which layer of the text encoder counts, from its end. Default: as in training, 1 elsewhere. */
+  readonly clipSkip?: number | undefined;
+  /** Default: as in training, `chunks` elsewhere. */
+  readonly longPrompts?: LongPrompts | undefined;
+  /** Ids in place of prompts: [n, 77] each. */
+  readonly promptIds?:
+    | {
+        readonly cond: readonly (readonly number[])[];
+        readonly uncond: readonly (readonly number[])[];
+      }
+    | undefined;
+  /** Unit Gaussian noise to start from, [n,C,h,w]. */
+  readonly latents?: HostArray | undefined;
+  /** Hears of the latents [n,C,h,w] of a group of pictures after each sampler step. */
+  readonly onStep?:
+    | ((state: {
+        readonly step: number;
+        readonly first: number;
+        readonly latents: HostArray;
+      }) => void)
+    | undefined;
+  /** Stops between sampler steps. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Most cells of latents that go through the U-Net at once, per guidance half: one picture of 512 pixels, eight of 64. */
+const CELLS_AT_ONCE = 4096;
+const PICTURES_AT_ONCE = 8;
+
+/** Options with their defaults. Throws UserError where one is out of range. */
+export function generateSettings(base: Base, options: GenerateOptions) {
+  const { seed = 0, steps = 25, sampler = 'ddim', cfg = 7.5, latents } = options;
+  const n = latents?.shape[0] ?? options.n ?? 1;
+  const scale = pixelsPerLatent(base);
+  const size = sizeOf(options.size ?? (base.unet.sampleSize ?? 64) * scale);
+  const channels = base.unet.inChannels;
+  if (!Number.isInteger(n) || n < 1)
+    throw new UserError(`generate: n must be a whole number, 1 or more, got ${n}`);
+  if (!Number.isSafeInteger(seed))
+    throw new UserError(`generate: seed must be a whole number, got ${seed}`);
+  if (!Number.isFinite(cfg)) throw new UserError(`generate: cfg must be a number, got ${cfg}`);
+  if (size.width % scale !== 0 || size.height % scale !== 0)
+    throw new UserError(
+      `generate: ${size.width} x ${size.height} is no multiple of ${scale} pixels, which one latent stands for`,
+    );
+  if (latents && (latents.shape.length !== 4 || latents.shape[1] !== channels))
+    throw new UserError(
+      `generate: latents must be [n, ${channels}, h, w], got [${latents.shape.join(', ')}]`,
+    );
+  const [height, width] = latents
+    ? [latents.shape[2]!, latents.shape[3]!]
+    : [size.height / scale, size.width / scale];
+  const one = channels * height * width;
+  const most = Math.min(
+    PICTURES_AT_ONCE,
+    Math.max(1, Math.floor(CELLS_AT_ONCE / (height * width))),
+  );
+  return {
+    n,
+    seed,
+    steps,
+    sampler,
+    cfg,
+    height,
+    width,
+    /** Pictures that are drawn together. */
+    size: Math.ceil(n / Math.ceil(n / most)),
+    /** Unit Gaussian noise of picture i, [C,h,w]. */
+    noise: (i: number): Float32Array =>
+      latents
+        ? Float32Array.from(latents.data.subarray(i * one, (i + 1) * one))
+        : draws(seed + i).normal('latents', 0, [channels, height, width]).data,
+  };
+}

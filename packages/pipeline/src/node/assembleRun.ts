@@ -1,0 +1,223 @@
+/** @file From the parts of a run to the run: everything is checked, nothing is computed. */
+import { type DataSpec, type ImageSet, loader, openImages, type Provides } from '@sdft/data';
+import { clipTextLayers, unetLayers } from '@sdft/models';
+import { learningRate } from '@sdft/optim';
+import { type Backend, draws, UserError } from '@sdft/tensor';
+import { cpu } from '@sdft/tensor/node';
+import { dataSource } from '../batches/dataSource.ts';
+import type { BatchSource } from '../batches/source.ts';
+import { Executables } from '../encoding/executables.ts';
+import { PictureEncoder } from '../encoding/pictureEncoder.ts';
+import { PromptEncoder } from '../encoding/promptEncoder.ts';
+import { promptsOf } from '../encoding/prompts.ts';
+import { Generator } from '../generation/generator.ts';
+import type { Composition, ResolvedRecipe } from '../recipe/composition.ts';
+import { Problems } from '../recipe/problems.ts';
+import { planOf } from '../run/planOf.ts';
+import type { Run } from '../run/run.ts';
+import { Trainer } from '../run/trainer.ts';
+import { type Base, pixelsPerLatent } from '../training/base.ts';
+import { attach, type Attached } from '../training/trainables.ts';
+import { type StepShape, trainGraph } from '../training/trainGraph.ts';
+import { initialValues } from './initialValues.ts';
+import { openBase } from './openBase.ts';
+import { under } from './paths.ts';
+import { recordFile } from './recordFile.ts';
+import { replaySource } from './replaySource.ts';
+import { RunFolder } from './runFolder.ts';
+import { TrainingRun } from './trainingRun.ts';
+
+/** What a recipe does not say: the machine, and what is kept of the run. */
+export interface RunOptions {
+  /** Default: `cpu()`. */
+  readonly backend?: Backend | undefined;
+  /** Train on the batches and draws of this record instead of data. */
+  readonly replay?: string | undefined;
+  /** Write every batch and draw to this file. */
+  readonly record?: string | undefined;
+  /** Folder of the run; by default it leaves nothing but what `save` writes. */
+  readonly logDir?: string | undefined;
+  /** Take over `logDir` where a run lives already, to resume it. */
+  readonly resume?: boolean | undefined;
+  /** Overwrite the record. */
+  readonly force?: boolean | undefined;
+  /** The folder that relative paths of the recipe start from. Default: the working directory. */
+  readonly relativeTo?: string | undefined;
+  /** Bytes of encoded pictures that are kept. Default 512 MiB. */
+  readonly latentBytes?: number | undefined;
+  /** Bytes that compiled networks beside the training step may take, weights aside. Default 1 GiB. */
+  readonly executableBytes?: number | undefined;
+}
+
+/** Throws UserError with every problem at once. */
+export async function assembleRun(
+  composition: Composition,
+  options: RunOptions = {},
+): Promise<Run> {
+  const { recipe, adapters, objective, optimizer } = composition;
+  const { backend = cpu(), relativeTo = '' } = options;
+  const problems = new Problems();
+
+  const folder = options.logDir === undefined ? undefined : new RunFolder(options.logDir);
+  if (folder && !options.resume) await problems.gather(() => folder.refuseAnother());
+  if (!folder && (recipe.preview?.every !== undefined || recipe.save?.every !== undefined))
+    problems.add('save.every and preview.every need a folder for the run: give it a logDir');
+  if (!recipe.data && options.replay === undefined)
+    problems.add('there are no pictures: say data: { images: FOLDER }, or replay a record');
+  const rates = await problems.gather(() =>
+    adapters.map(({ lr }) =>
+      learningRate({ ...recipe.schedule, lr: lr ?? optimizer.lr, steps: recipe.steps }),
+    ),
+  );
+  const base = await problems.gather(() =>
+    openBase(recipe.base, {
+      config: recipe.config,
+      predictionType: recipe.predictionType,
+      vae: recipe.vae,
+      emaWeights: recipe.emaWeights,
+      schedulePrecision: recipe.flavour === 'a1111' ? 'f64' : 'f32',
+      relativeTo,
+    }),
+  );
+  const set =
+    recipe.data && options.replay === undefined
+      ? await problems.gather(() => openData(recipe, base, relativeTo))
+      : undefined;
+  const attached =
+    base &&
+    (await problems.gather(() =>
+      attach(adapters, [...unetLayers(base.unet), ...clipTextLayers(base.textEncoder)]),
+    ));
+  const words = adapters.flatMap(({ tokens = [] }) => tokens);
+  const prompts = base && (await problems.gather(() => promptsOf(base, words, recipe.longPrompts)));
+  problems.throw();
+
+  const executables = new Executables(backend, options.executableBytes ?? 2 ** 30);
+  const encoder = new PictureEncoder(base!, executables, options.latentBytes ?? 2 ** 29);
+  const source = await problems.gather(() =>
+    options.replay !== undefined
+      ? replaySource(under(relativeTo, options.replay), base!, encoder, {
+          withClass: objective.needs === 'class',
+        })
+      : dataSource({
+          base: base!,
+          set: set!,
+          loader: loaderOf(recipe, set!, words),
+          batch: recipe.batch,
+          encoder,
+          prompts: prompts!,
+          name: nameOf(words),
+          draws: draws(recipe.seed),
+          sampling: recipe.latentSampling,
+        }),
+  );
+  const initial = await problems.gather(() =>
+    initialValues(composition, base!, attached!, relativeTo),
+  );
+  const settings = {
+    adapters,
+    objective,
+    optimizer,
+    accumulate: recipe.accumulate,
+    clipSkip: recipe.clipSkip,
+    recompute: recipe.recompute,
+  };
+  const shape = source && (await problems.gather(() => stepShape(source, attached!)));
+  const train =
+    shape && (await problems.gather(() => trainGraph(base!, attached!, settings, shape)));
+  if (train && source) await problems.gather(() => source.check(train.draws));
+  problems.throw();
+
+  const record =
+    options.record === undefined ? undefined : recordFile(options.record, { force: options.force });
+  const trainer = new Trainer(
+    {
+      base: base!,
+      backend,
+      train: train!,
+      shape: shape!,
+      settings,
+      trainables: attached!.trainables,
+      rates: rates!,
+      source: source!,
+      promptEncoder: new PromptEncoder(base!, recipe.clipSkip, executables),
+      record: record && ((k, tensors) => record.add(k, tensors)),
+    },
+    initial!,
+  );
+  const plan = await planOf({
+    recipe,
+    base: base!,
+    attached: attached!,
+    train: train!,
+    source: source!,
+    ends: rates!.flatMap(({ end }) => (end === undefined ? [] : [end])),
+    picture: set,
+  });
+  return new TrainingRun({
+    recipe,
+    plan,
+    adapters,
+    trainables: attached!.trainables,
+    trainer,
+    generator: new Generator(
+      base!,
+      executables,
+      { adapters, attached: attached! },
+      { clipSkip: recipe.clipSkip, longPrompts: recipe.longPrompts },
+    ),
+    executables,
+    folder,
+    record,
+  });
+}
+
+function openData(
+  recipe: ResolvedRecipe,
+  base: Base | undefined,
+  relativeTo: string,
+): Promise<ImageSet<Provides>> {
+  const native = base && (base.unet.sampleSize ?? 64) * pixelsPerLatent(base);
+  return openImages(recipe.data as DataSpec<Provides>, {
+    relativeTo,
+    resolution: native ?? 512,
+  });
+}
+
+const nameOf = (words: readonly { readonly token: string }[]): string | undefined =>
+  words.length === 0 ? undefined : words.map(({ token }) => token).join(' ');
+
+function loaderOf(
+  recipe: ResolvedRecipe,
+  set: ImageSet<Provides>,
+  words: readonly { readonly token: string }[],
+) {
+  const own = draws(recipe.seed);
+  return loader(set, {
+    batch: recipe.batch,
+    name: nameOf(words),
+    prefetch: false,
+    // Their own names, so that no draw of an objective is one of these.
+    draws: {
+      uniform: (name, count, step) => own.uniform(`data.${name}`, step, [count]).data,
+      integers: (name, count, below, step) =>
+        own.integers(`data.${name}`, step, [count], below).data,
+    },
+  });
+}
+
+function stepShape(source: BatchSource, attached: Attached): StepShape {
+  if (attached.text && !source.prompts.ids)
+    throw new UserError(
+      'the record holds text states (context) but no input_ids, and a part of the text side is trained: record it with ids',
+    );
+  return {
+    batch: source.size,
+    instances: source.instances,
+    latents: source.latents,
+    tokens: source.tokens,
+    pictures: source.pictures,
+    text: attached.text ? 'ids' : 'context',
+    weight: source.weight,
+  };
+}

@@ -1,0 +1,82 @@
+import { readFloat32, viewWeight } from '@sdft/models';
+import { draws, hostArray, type HostArray, UserError } from '@sdft/tensor';
+import type { AdapterState, InitContext } from '../contracts.ts';
+import type { Composition, ResolvedRecipe } from '../recipe/composition.ts';
+import type { Base } from '../training/base.ts';
+import { adapterNames, type Attached, type Trainable } from '../training/trainables.ts';
+import { under, withName } from './paths.ts';
+import { trainableFile } from './trainableFile.ts';
+
+/** First values of every trainable, from the adapters or from `initFrom`. Throws UserError where they cannot be had or do not fit. */
+export async function initialValues(
+  { recipe, adapters }: Composition,
+  base: Base,
+  attached: Attached,
+  relativeTo: string,
+): Promise<Map<string, HostArray>> {
+  const names = adapterNames(adapters);
+  const loaded = new Map<number, AdapterState>();
+  if (recipe.initFrom !== undefined)
+    for (const [i, adapter] of adapters.entries()) {
+      const own = attached.trainables.filter((trainable) => trainable.adapter === i);
+      const path = under(relativeTo, recipe.initFrom);
+      loaded.set(
+        i,
+        await (adapter.files ?? trainableFile).load(
+          adapters.length === 1 ? path : withName(path, names[i]!),
+          shapesOf(own),
+        ),
+      );
+    }
+  const values = new Map<string, HostArray>();
+  for (const trainable of attached.trainables) {
+    const { name, adapter, key, parameter, initial } = trainable;
+    const value =
+      loaded.get(adapter)?.get(key)?.[parameter] ?? initial.values(initContext(base, recipe, name));
+    if (value.dtype !== 'float32' || String(value.shape) !== String(initial.shape))
+      throw new UserError(
+        `${name}: its first values are ${value.dtype} [${value.shape.join(', ')}], float32 [${initial.shape.join(', ')}] was announced`,
+      );
+    values.set(name, value);
+  }
+  return values;
+}
+
+/** Shapes of an adapter's trainables, as its files are read by. */
+export function shapesOf(
+  trainables: readonly Trainable[],
+): ReadonlyMap<string, Readonly<Record<string, readonly number[]>>> {
+  const shapes = new Map<string, Record<string, readonly number[]>>();
+  for (const { key, parameter, initial } of trainables)
+    shapes.set(key, { ...shapes.get(key), [parameter]: initial.shape });
+  return shapes;
+}
+
+function initContext(base: Base, recipe: ResolvedRecipe, trainable: string): InitContext {
+  const random = draws(recipe.seed);
+  return {
+    flavour: recipe.flavour,
+    weight: (path, rows) => readRows(base, path, rows),
+    tokenize: (text) => base.tokenizer.encode(text).ids.slice(1, -1),
+    pieces: (text) => base.tokenizer.encode(text).pieces.slice(1, -1),
+    draw: {
+      normal: (name, shape) => random.normal(`init ${trainable} ${name}`, 0, shape) as HostArray,
+      uniform: (name, shape) => random.uniform(`init ${trainable} ${name}`, 0, shape) as HostArray,
+    },
+  };
+}
+
+function readRows({ weights, name }: Base, path: string, rows?: readonly number[]): HostArray {
+  const weight = weights.get(path);
+  if (!weight) throw new UserError(`${name} has no tensor ${path}`);
+  if (!rows) return hostArray(Float32Array.from(readFloat32(weight)), weight.shape) as HostArray;
+  const rest = weight.shape.slice(1);
+  const one = rest.reduce((n, d) => n * d, 1);
+  const data = new Float32Array(rows.length * one);
+  rows.forEach((row, i) => {
+    if (row < 0 || row >= weight.shape[0]!)
+      throw new UserError(`${path} has ${weight.shape[0]} rows, no row ${row}`);
+    data.set(readFloat32(viewWeight(weight, rest, row * one)), i * one);
+  });
+  return hostArray(data, [rows.length, ...rest]) as HostArray;
+}

@@ -1,0 +1,136 @@
+/** @file Where a run lives: `recipe.yaml`, `metrics.jsonl`, `state/STEP/`, `previews/`, `output/`. */
+import { appendFile, mkdir, readdir, readFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import {
+  explainFileError,
+  openSafetensors,
+  weightOf,
+  writeFileWhole,
+  writeFolderWhole,
+  writeSafetensors,
+} from '@sdft/models';
+import { hostArray, type HostArray, UserError } from '@sdft/tensor';
+import { splitExtension } from './paths.ts';
+
+const stateFile = 'state.safetensors';
+
+/** A saved state. */
+export interface SavedState {
+  readonly step: number;
+  readonly path: string;
+}
+
+export class RunFolder {
+  readonly path: string;
+
+  constructor(path: string) {
+    this.path = path;
+  }
+
+  /** Throws UserError where a run lives here already. */
+  refuseAnother(): void {
+    if (existsSync(join(this.path, 'recipe.yaml')))
+      throw new UserError(
+        `${this.path}: a run lives there already; go on with it (--resume ${this.path}), or name another folder with --log-dir`,
+      );
+  }
+
+  /** Makes the folder and writes the recipe. */
+  async begin(recipe: string): Promise<void> {
+    await writeFileWhole(join(this.path, 'recipe.yaml'), [new TextEncoder().encode(recipe)], {
+      force: true,
+    });
+  }
+
+  /** Adds lines to `metrics.jsonl`. */
+  async addMetrics(lines: readonly object[]): Promise<void> {
+    const path = join(this.path, 'metrics.jsonl');
+    const text = lines.map((line) => `${JSON.stringify(line)}\n`).join('');
+    await appendFile(path, text).catch((error: unknown) => {
+      throw explainFileError(path, error);
+    });
+  }
+
+  /** Takes the lines of steps after `step` out of `metrics.jsonl`: a run that is resumed takes them again. */
+  async cutMetrics(step: number): Promise<void> {
+    const path = join(this.path, 'metrics.jsonl');
+    const text = await readFile(path, 'utf8').catch(() => '');
+    const kept = text.split('\n').filter((line) => line !== '' && stepOf(line) <= step);
+    await writeFileWhole(
+      path,
+      [new TextEncoder().encode(kept.map((line) => `${line}\n`).join(''))],
+      { force: true },
+    );
+  }
+
+  /** Writes `state/STEP/`, which appears whole or not at all. */
+  async saveState(step: number, states: ReadonlyMap<string, HostArray>): Promise<string> {
+    const path = join(this.path, 'state', String(step));
+    const weights = new Map(
+      [...states].map(([name, { data, shape }]) => [
+        name,
+        weightOf('f32', shape, new Uint8Array(Float32Array.from(data).buffer)),
+      ]),
+    );
+    await mkdir(join(this.path, 'state'), { recursive: true });
+    await writeFolderWhole(
+      path,
+      stateFile,
+      (folder) =>
+        writeSafetensors(join(folder, stateFile), weights, { metadata: { step: String(step) } }),
+      { force: true },
+    );
+    return path;
+  }
+
+  /** The newest state that is whole; undefined where there is none yet. Throws UserError where the folder cannot be read. */
+  async newestState(): Promise<SavedState | undefined> {
+    if (!existsSync(this.path)) throw new UserError(`${this.path}: no such run`);
+    const names = await readdir(join(this.path, 'state')).catch(() => []);
+    const steps = names
+      .filter((name) => /^\d+$/.test(name))
+      .map(Number)
+      .sort((a, b) => b - a);
+    for (const step of steps) {
+      const path = join(this.path, 'state', String(step));
+      if (existsSync(join(path, stateFile))) return { step, path };
+    }
+    return undefined;
+  }
+
+  /** The values of a saved state. Throws UserError where its file is damaged. */
+  readState({ path }: SavedState): Map<string, HostArray> {
+    const { tensors } = openSafetensors(join(path, stateFile));
+    return new Map(
+      [...tensors].map(([name, weight]) => [
+        name,
+        hostArray(
+          new Float32Array(Uint8Array.from(weight.read()).buffer),
+          weight.shape,
+        ) as HostArray,
+      ]),
+    );
+  }
+
+  /** Path of a preview. */
+  preview(step: number, index: number): string {
+    return join(this.path, 'previews', `${step}-${index}.png`);
+  }
+
+  /** Path of the result at a step, called as the final one. */
+  output(out: string, step: number): string {
+    const [stem, extension] = splitExtension(basename(out));
+    return join(this.path, 'output', `${stem}-${step}${extension}`);
+  }
+}
+
+function stepOf(line: string): number {
+  try {
+    const { step } = JSON.parse(line) as { step?: unknown };
+    return typeof step === 'number' ? step : Number.POSITIVE_INFINITY;
+  } catch {
+    // A line that was being written when the run was killed.
+    return Number.POSITIVE_INFINITY;
+  }
+}

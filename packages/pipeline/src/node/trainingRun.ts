@@ -1,0 +1,211 @@
+/** @file The run, with its files. */
+import { writePng } from '@sdft/data';
+import { type HostArray, UserError } from '@sdft/tensor';
+import type { Adapter, AdapterState, Parameters } from '../contracts.ts';
+import type { Executables } from '../encoding/executables.ts';
+import type { Generated, Generator, PresentValues } from '../generation/generator.ts';
+import type { GenerateOptions } from '../generation/settings.ts';
+import type { ResolvedRecipe } from '../recipe/composition.ts';
+import { recipeYaml } from '../recipe/write.ts';
+import { metricLines, type Picture, type Plan, type Report, type Run } from '../run/run.ts';
+import type { Trainer } from '../run/trainer.ts';
+import { adapterNames, type Trainable } from '../training/trainables.ts';
+import type { Record as RecordFile } from './recordFile.ts';
+import { withName } from './paths.ts';
+import { RunFolder } from './runFolder.ts';
+import { trainableFile } from './trainableFile.ts';
+
+export interface RunParts {
+  readonly recipe: ResolvedRecipe;
+  readonly plan: Plan;
+  readonly adapters: readonly Adapter[];
+  readonly trainables: readonly Trainable[];
+  readonly trainer: Trainer;
+  readonly generator: Generator;
+  readonly executables: Executables;
+  readonly folder: RunFolder | undefined;
+  readonly record: RecordFile | undefined;
+}
+
+/** Previews look as those of A1111 while it trains: 20 steps. */
+const previewDefaults = { steps: 20, cfg: 7.5, seed: 0, n: 1 };
+
+export class TrainingRun implements Run {
+  readonly recipe: ResolvedRecipe;
+  readonly plan: Plan;
+  readonly #parts: RunParts;
+  #stepping = false;
+  #begun = false;
+
+  constructor(parts: RunParts) {
+    this.recipe = parts.recipe;
+    this.plan = parts.plan;
+    this.#parts = parts;
+  }
+
+  get step(): number {
+    return this.#parts.trainer.step;
+  }
+
+  get folder(): string | undefined {
+    return this.#parts.folder?.path;
+  }
+
+  async *steps(
+    count?: number,
+    { signal }: { readonly signal?: AbortSignal | undefined } = {},
+  ): AsyncGenerator<Report, void, undefined> {
+    const { trainer, record, folder } = this.#parts;
+    const last = this.#lastStep(count);
+    if (this.#stepping)
+      throw new UserError('this run is stepping already; finish one loop before the next');
+    this.#stepping = true;
+    try {
+      while (trainer.step < last && !signal?.aborted) {
+        await this.#begin();
+        const report = await trainer.advance();
+        await folder?.addMetrics(metricLines(report));
+        yield { ...report, written: await this.#written() };
+      }
+    } finally {
+      this.#stepping = false;
+      await record?.write();
+    }
+  }
+
+  async save(
+    path = this.recipe.save?.out,
+    { force = false }: { readonly force?: boolean | undefined } = {},
+  ): Promise<string[]> {
+    if (path === undefined)
+      throw new UserError('save: name the file to write, such as boy.safetensors');
+    const { adapters } = this.#parts;
+    const names = adapterNames(adapters);
+    const states = await this.trainables();
+    const paths = adapters.map((_, i) =>
+      adapters.length === 1 ? path : withName(path, names[i]!),
+    );
+    for (const [i, adapter] of adapters.entries())
+      await (adapter.files ?? trainableFile).save(states[i]!, paths[i]!, {
+        step: this.step,
+        base: this.recipe.base,
+        force,
+      });
+    return paths;
+  }
+
+  async generate(prompt: string, options: GenerateOptions = {}): Promise<Picture[]> {
+    const generated = await this.generateWithLatents(prompt, options);
+    return generated.map(({ picture }) =>
+      Object.assign(picture, {
+        save: (path: string, save: { readonly force?: boolean } = {}) =>
+          writePng(path, picture, save),
+      }),
+    );
+  }
+
+  async generateWithLatents(prompt: string, options: GenerateOptions = {}): Promise<Generated[]> {
+    return this.#parts.generator.generate(prompt, await this.#present(), options);
+  }
+
+  async trainables(): Promise<readonly AdapterState[]> {
+    const { adapters, trainables, trainer } = this.#parts;
+    return statesOf(adapters.length, trainables, await trainer.trainables());
+  }
+
+  async saveState(): Promise<string> {
+    const { folder, trainer } = this.#parts;
+    if (!folder)
+      throw new UserError('this run has no folder to save its state in; build it with a logDir');
+    await this.#begin();
+    return folder.saveState(trainer.step, await trainer.states());
+  }
+
+  async resume(folder = this.folder): Promise<number> {
+    if (folder === undefined) throw new UserError('resume: name the folder of the earlier run');
+    const from = new RunFolder(folder);
+    const newest = await from.newestState();
+    if (newest) await this.#parts.trainer.restore(newest.step, from.readState(newest), newest.path);
+    const own = this.#parts.folder;
+    if (own && own.path === from.path) {
+      await own.cutMetrics(newest?.step ?? 0);
+      this.#begun = true;
+    }
+    return newest?.step ?? 0;
+  }
+
+  async dispose(): Promise<void> {
+    const { trainer, executables, record } = this.#parts;
+    await trainer.dispose();
+    await executables.dispose();
+    record?.dispose();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.dispose();
+  }
+
+  /** The step to stop at. */
+  #lastStep(count: number | undefined): number {
+    const { most } = this.plan;
+    const wanted =
+      count === undefined ? this.recipe.steps : this.step + (Number.isInteger(count) ? count : -1);
+    if (wanted === undefined)
+      throw new UserError('steps: say how many, here or in the recipe (steps: 2000)');
+    if (count !== undefined && (!Number.isInteger(count) || count < 0))
+      throw new UserError(`steps: must be a whole number, 0 or more, got ${count}`);
+    return most === undefined ? wanted : Math.min(wanted, most);
+  }
+
+  /** What is done once, before the first step: files appear only where there is work. */
+  async #begin(): Promise<void> {
+    if (this.#begun) return;
+    this.#begun = true;
+    await this.#parts.folder?.begin(recipeYaml(this.recipe));
+  }
+
+  /** Writes what is due after a step. */
+  async #written(): Promise<string[]> {
+    const { folder } = this.#parts;
+    const { save = {}, preview = {} } = this.recipe;
+    const due = (every: number | undefined) => every !== undefined && this.step % every === 0;
+    const written: string[] = [];
+    if (folder && due(save.every)) {
+      written.push(await this.saveState());
+      if (save.out !== undefined)
+        written.push(...(await this.save(folder.output(save.out, this.step), { force: true })));
+    }
+    if (folder && due(preview.every)) {
+      const { every: _, prompts = [], ...look } = preview;
+      for (const [i, prompt] of prompts.entries()) {
+        const [picture] = await this.generate(prompt, {
+          ...previewDefaults,
+          ...(look as GenerateOptions),
+        });
+        const path = folder.preview(this.step, i);
+        await picture!.save(path, { force: true });
+        written.push(path);
+      }
+    }
+    return written;
+  }
+
+  async #present(): Promise<PresentValues> {
+    const { trainer } = this.#parts;
+    return { version: trainer.step, values: await trainer.trainables() };
+  }
+}
+
+/** Values by full name, sorted into each adapter's own state. */
+export function statesOf(
+  adapters: number,
+  trainables: readonly Trainable[],
+  values: ReadonlyMap<string, HostArray>,
+): AdapterState[] {
+  const states = Array.from({ length: adapters }, () => new Map<string, Parameters<HostArray>>());
+  for (const { name, adapter, key, parameter } of trainables) {
+    const state = states[adapter]!;
+    state.set(key, { ...state.get(key), [parameter]: values.get(name)! });
+  }
+  return states;
+}

@@ -1,0 +1,184 @@
+/** @file From a recipe to the parts of a run. */
+import { providedBy } from '@sdft/data';
+import {
+  adamw,
+  chain,
+  clipByGlobalNorm,
+  clipByValue,
+  type GradientTransform,
+  type Optimizer,
+  sgd,
+} from '@sdft/optim';
+import { nearest, UserError } from '@sdft/tensor';
+import type { Adapter, Method, Needs, Objective, PlainRecord } from '../contracts.ts';
+import { settingsOf } from './parse.ts';
+import type { Defaults, Preset, Registry } from './preset.ts';
+import type { Problems } from './problems.ts';
+import type { CommonSettings, Flavour, Recipe } from './schema.ts';
+
+/** A recipe with every default filled in, and the parts that it names. */
+export interface Composition {
+  readonly recipe: ResolvedRecipe;
+  readonly adapters: readonly Adapter[];
+  readonly objective: Objective<Needs>;
+  readonly optimizer: Optimizer;
+}
+
+/** Settings that every run has. */
+type Settled =
+  | 'flavour'
+  | 'batch'
+  | 'accumulate'
+  | 'seed'
+  | 'latentSampling'
+  | 'clipSkip'
+  | 'longPrompts'
+  | 'recompute';
+export type ResolvedRecipe = Recipe & {
+  readonly [K in Settled]-?: NonNullable<CommonSettings[K]>;
+};
+
+/** Parts that are given as they are, by the builder. */
+export interface GivenParts {
+  readonly adapters?: readonly Adapter[] | undefined;
+  readonly objective?: Objective<Needs> | undefined;
+  /** An optimizer that no recipe can name. */
+  readonly optimizer?: Optimizer | undefined;
+}
+
+const ofFlavour: Readonly<Record<Flavour, Defaults>> = {
+  diffusers: { latentSampling: 'random', longPrompts: 'truncate', data: { pick: 'fetch' } },
+  a1111: { latentSampling: 'once', longPrompts: 'chunks', data: { pick: 'image' } },
+  kohya: { latentSampling: 'random', longPrompts: 'truncate', data: { pick: 'fetch' } },
+};
+
+const ofEveryRun = { batch: 1, accumulate: 1, clipSkip: 1, recompute: false };
+
+/** Fills in what a recipe leaves out: what its preset says for the flavour, then the flavour itself, then what every run has. */
+export function resolveRecipe(recipe: Recipe, preset: Preset | undefined): ResolvedRecipe {
+  const flavour = recipe.flavour ?? preset?.flavours[0] ?? 'diffusers';
+  const layers: Defaults[] = [
+    recipe as Defaults,
+    ...(preset ? [preset.defaults(flavour)] : []),
+    ofFlavour[flavour],
+    ofEveryRun,
+  ];
+  const filled: Record<string, unknown> = { ...recipe };
+  for (const layer of layers)
+    for (const [key, value] of Object.entries(layer)) {
+      // Pictures are the user's to give; defaults only say how they are treated.
+      if (key === 'data' && recipe.data === undefined) continue;
+      const present = filled[key];
+      if (present === undefined) filled[key] = value;
+      else if (isRecord(present) && isRecord(value)) filled[key] = { ...value, ...present };
+    }
+  return {
+    ...(filled as Recipe),
+    flavour,
+    seed: recipe.seed ?? freshSeed(),
+  } as ResolvedRecipe;
+}
+
+/** Any of 2^32, so that a run without a seed can be repeated with the one that its recipe tells. */
+const freshSeed = (): number => crypto.getRandomValues(new Uint32Array(1))[0]!;
+
+const isRecord = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+/**
+ * The parts of a run, from a recipe that `checkRecipe` has accepted, and parts that were given as they are.
+ *
+ * @param problems gets what does not go together
+ * @returns undefined where there are problems
+ */
+export async function compose(
+  given: Recipe,
+  registry: Registry,
+  parts: GivenParts,
+  problems: Problems,
+): Promise<Composition | undefined> {
+  const preset = given.method === undefined ? undefined : registry.presets[given.method];
+  const recipe = resolveRecipe(given, preset);
+  const method = await problems.gather(() => methodOf(recipe, preset, registry, parts));
+  const optimizer = await problems.gather(() => optimizerOf(recipe, parts.optimizer));
+  if (!method || !optimizer) return undefined;
+  if (
+    recipe.data &&
+    method.objective.needs === 'class' &&
+    !providedBy(recipe.data).includes('class')
+  )
+    problems.add(
+      `the objective needs pictures of the class, and the data has none: say data.classImages: { images: FOLDER } (in TypeScript: withClassImages(images(...), FOLDER))`,
+    );
+  return { recipe, ...method, optimizer };
+}
+
+function methodOf(
+  recipe: ResolvedRecipe,
+  preset: Preset | undefined,
+  { presets, objectives }: Registry,
+  parts: GivenParts,
+): Pick<Method<Needs>, 'adapters' | 'objective'> {
+  const objectiveOf = ({ name, ...settings }: PlainRecord): Objective<Needs> =>
+    objectives[name as string]!.make(settings, objectiveOf);
+  const given = parts.adapters ?? [];
+  const assembled =
+    preset && (given.length === 0 || !parts.objective)
+      ? preset.assemble(settingsOf(recipe, preset))
+      : undefined;
+  const adapters =
+    given.length > 0
+      ? given
+      : (assembled?.adapters ??
+        (recipe.adapters ?? []).flatMap(
+          ({ name, ...settings }) => presets[name]!.assemble(settings).adapters,
+        ));
+  if (adapters.length === 0)
+    throw new UserError(
+      'nothing is trainable: name a method (method: textual-inversion), or give adapters to the builder',
+    );
+  const objective =
+    parts.objective ?? (recipe.objective ? objectiveOf(recipe.objective) : assembled?.objective);
+  if (!objective)
+    throw new UserError('there is no objective: give one to the builder, such as denoise()');
+  return { adapters, objective };
+}
+
+const optimizers: Readonly<
+  Record<string, (options: Parameters<typeof adamw>[0] & Parameters<typeof sgd>[0]) => Optimizer>
+> = { adamw, sgd };
+
+/** Settings that an optimizer does not have, by its name. */
+const foreign: Readonly<Record<string, readonly string[]>> = {
+  adamw: ['momentum', 'nesterov'],
+  sgd: ['beta1', 'beta2', 'epsilon'],
+};
+
+function optimizerOf(recipe: ResolvedRecipe, given: Optimizer | undefined): Optimizer {
+  const { clip, clipMode = 'norm' } = recipe;
+  const limit =
+    clip === undefined ? [] : [clipMode === 'norm' ? clipByGlobalNorm(clip) : clipByValue(clip)];
+  if (given) return chain(...limit, given);
+  const { name = 'adamw', lr, before = [], ...settings } = recipe.optimizer ?? {};
+  const make = Object.hasOwn(optimizers, name) ? optimizers[name] : undefined;
+  if (!make) {
+    const close = nearest(name, Object.keys(optimizers));
+    throw new UserError(
+      `there is no optimizer called "${name}"${close === undefined ? '' : `; did you mean ${close}?`}`,
+    );
+  }
+  if (lr === undefined)
+    throw new UserError(
+      'the optimizer has no learning rate: say optimizer: { name: adamw, lr: 5e-3 }',
+    );
+  const misplaced = Object.keys(settings).filter((key) => foreign[name]?.includes(key));
+  if (misplaced.length > 0) throw new UserError(`${name} has no setting ${misplaced.join(', ')}`);
+  const first: GradientTransform[] = before.map(({ name: kind, max }) =>
+    kind === 'clipByGlobalNorm' ? clipByGlobalNorm(max) : clipByValue(max),
+  );
+  return chain(...first, ...limit, make({ lr, ...settings }));
+}
+
+/** Whether a recipe can say everything about an optimizer. */
+export const isNamed = (optimizer: Optimizer): boolean =>
+  Object.hasOwn(optimizers, optimizer.recipe.name);

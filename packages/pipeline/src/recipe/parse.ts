@@ -1,0 +1,201 @@
+/** @file From text or an object to a recipe, or to everything that is wrong with it. */
+import { imagesProblems } from '@sdft/data';
+import { nearest, UserError } from '@sdft/tensor';
+import { parse as parseYaml, YAMLParseError } from 'yaml';
+import { z } from 'zod';
+import type { Preset, Registry } from './preset.ts';
+import { Problems } from './problems.ts';
+import { commonSchema, type Recipe } from './schema.ts';
+
+/** The schema of recipes of one preset, or of those without. */
+export const recipeSchema = (preset?: Preset): z.ZodObject =>
+  preset ? commonSchema.extend(preset.schema.shape) : commonSchema;
+
+/**
+ * Reads a recipe: YAML, or an object that one could hold.
+ *
+ * @param where the file, for messages
+ * @throws UserError with every problem at once: unknown keys with the nearest known one, wrong types, settings out of range
+ */
+export function parseRecipe(input: unknown, registry: Registry, where = 'recipe'): Recipe {
+  const value = typeof input === 'string' ? fromYaml(input, where) : input;
+  const problems = new Problems();
+  const recipe = checkRecipe(value, registry, problems);
+  problems.throw(where);
+  return recipe!;
+}
+
+/**
+ * The same for an object, with its problems added to a list.
+ *
+ * @param given whether adapters and objective are at hand and need no names that the registry knows
+ */
+export function checkRecipe(
+  value: unknown,
+  registry: Registry,
+  problems: Problems,
+  given = false,
+): Recipe | undefined {
+  if (!isRecord(value)) {
+    problems.add('a recipe holds settings by name, such as base: nano');
+    return undefined;
+  }
+  const { method } = value;
+  const preset =
+    typeof method === 'string' ? named('method', method, registry.presets, problems) : undefined;
+  // Without its preset nobody knows which settings a method has.
+  const schema = method === undefined || preset ? recipeSchema(preset) : commonSchema.loose();
+  const recipe = checked(schema, value, [], problems) as Recipe | undefined;
+  if (!recipe) return undefined;
+  if (recipe.data) problems.add(...imagesProblems(recipe.data));
+  if (preset) checkPreset(preset, recipe, problems);
+  if (!given) checkParts(recipe, registry, problems);
+  return recipe;
+}
+
+function checkPreset(preset: Preset, recipe: Recipe, problems: Problems): void {
+  if (recipe.flavour && !preset.flavours.includes(recipe.flavour))
+    problems.add(
+      `flavour ${recipe.flavour}: ${preset.name} has the flavours ${preset.flavours.join(', ')}`,
+    );
+  problems.add(...(preset.problems?.(settingsOf(recipe, preset), recipe) ?? []));
+}
+
+function checkParts(recipe: Recipe, registry: Registry, problems: Problems): void {
+  const { method, adapters, objective } = recipe;
+  if (method !== undefined && adapters)
+    problems.add('a recipe has a method, or adapters with an objective, not both');
+  adapters?.forEach(({ name, ...settings }, i) => {
+    const preset = named('adapter', name, registry.presets, problems);
+    if (preset) checked(preset.schema.strict(), settings, ['adapters', i], problems);
+  });
+  if (adapters && !objective)
+    problems.add('there is no objective: say objective: { name: denoise }');
+  if (!objective) return;
+  const { name, ...settings } = objective;
+  const known = named('objective', name, registry.objectives, problems);
+  if (known) checked(known.schema.strict(), settings, ['objective'], problems);
+}
+
+/** The value as a schema has it; undefined where it does not fit. */
+function checked(
+  schema: z.ZodType,
+  value: unknown,
+  at: readonly PropertyKey[],
+  problems: Problems,
+): unknown {
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  for (const issue of result.error.issues) problems.add(...explain(issue, schema, value, at));
+  return undefined;
+}
+
+const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+/** The method's own settings in a recipe. */
+export function settingsOf(recipe: Recipe, preset: Preset): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.keys(preset.schema.shape).flatMap((key) =>
+      recipe[key] === undefined ? [] : [[key, recipe[key]] as const],
+    ),
+  );
+}
+
+function named<T>(
+  kind: string,
+  name: string,
+  known: Readonly<Record<string, T>>,
+  problems: Problems,
+): T | undefined {
+  if (Object.hasOwn(known, name)) return known[name];
+  const close = nearest(name, Object.keys(known));
+  problems.add(
+    `there is no ${kind} called "${name}"${close === undefined ? '' : `; did you mean ${close}?`}`,
+  );
+  return undefined;
+}
+
+function fromYaml(text: string, where: string): unknown {
+  try {
+    return parseYaml(text) as unknown;
+  } catch (error) {
+    if (!(error instanceof YAMLParseError)) throw error;
+    const line = error.linePos?.[0]?.line;
+    throw new UserError(
+      `${where}${line === undefined ? '' : `, line ${line}`}: is not YAML: ${error.message.split('\n')[0]!.replace(/ at line.*$/, '')}`,
+    );
+  }
+}
+
+/** An issue in words that name the setting and its value. */
+function explain(
+  issue: z.core.$ZodIssue,
+  schema: z.ZodType,
+  value: unknown,
+  at: readonly PropertyKey[],
+): string[] {
+  const path = [...at, ...issue.path];
+  const name = path.join('.');
+  const found = valueAt(value, issue.path);
+  if (issue.code === 'unrecognized_keys') {
+    const known = keysAt(schema, issue.path);
+    return issue.keys.map((key) => {
+      const close = nearest(key, known);
+      return `there is no setting ${[...path, key].join('.')}${close === undefined ? '' : `; did you mean ${[...path, close].join('.')}?`}`;
+    });
+  }
+  if (found === undefined) return [`${name} is missing: ${expectation(issue)}`];
+  return [`${name} must be ${expectation(issue)}, not ${JSON.stringify(found)}`];
+}
+
+function expectation(issue: z.core.$ZodIssue): string {
+  switch (issue.code) {
+    case 'invalid_type':
+      return issue.expected === 'string'
+        ? 'text'
+        : issue.expected === 'int'
+          ? 'a whole number'
+          : issue.expected === 'boolean'
+            ? 'true or false'
+            : issue.expected === 'object'
+              ? 'settings by name'
+              : issue.expected === 'array'
+                ? 'a list'
+                : `a ${issue.expected}`;
+    case 'too_small':
+      return issue.origin === 'string' || issue.origin === 'array'
+        ? 'not empty'
+        : `${issue.inclusive ? 'at least' : 'more than'} ${issue.minimum}`;
+    case 'too_big':
+      return `${issue.inclusive ? 'at most' : 'less than'} ${issue.maximum}`;
+    case 'invalid_value':
+      return `one of ${issue.values.join(', ')}`;
+    case 'invalid_union':
+      return [...new Set(issue.errors.flat().map(expectation))].join(' or ');
+    default:
+      return issue.message.replace(/^must be /, '');
+  }
+}
+
+function valueAt(value: unknown, path: readonly PropertyKey[]): unknown {
+  return path.reduce<unknown>(
+    (at, key) => (at as Record<PropertyKey, unknown> | undefined)?.[key],
+    value,
+  );
+}
+
+/** The settings that the object at a path of a schema has. */
+function keysAt(schema: z.ZodType, path: readonly PropertyKey[]): string[] {
+  const at = path.reduce<z.ZodType | undefined>(
+    (inner, key) => objectIn(inner)?.shape[String(key)] as z.ZodType | undefined,
+    schema,
+  );
+  return Object.keys(objectIn(at)?.shape ?? {});
+}
+
+/** The object inside a schema that may be optional. */
+export function objectIn(schema: z.ZodType | undefined): z.ZodObject | undefined {
+  if (schema instanceof z.ZodOptional) return objectIn(schema.unwrap() as z.ZodType);
+  return schema instanceof z.ZodObject ? schema : undefined;
+}

@@ -1,0 +1,49 @@
+import type { z } from 'zod';
+import type { Method, Needs, Objective, PlainRecord } from '../contracts.ts';
+import type { CommonSettings, Flavour } from './schema.ts';
+
+/** Values for settings that a recipe leaves out. */
+export type Defaults = Partial<Omit<CommonSettings, 'base' | 'method' | 'flavour' | 'data'>> & {
+  readonly data?: Partial<NonNullable<CommonSettings['data']>>;
+};
+
+/**
+ * A method that can be named in a recipe and on the command line. Everything about it is data, so that reading a recipe and declaring flags need to know no method.
+ */
+export interface Preset<S extends z.ZodObject = z.ZodObject> {
+  readonly name: string;
+  /** One line for people. */
+  readonly summary: string;
+  /** Its own settings; keys stand beside the common ones in a recipe. `flag` and `description` are in each setting's `meta`. */
+  readonly schema: S;
+  /** The flavours that it has, the default one first. */
+  readonly flavours: readonly Flavour[];
+  /** Common settings that a recipe leaves out, for a flavour. */
+  defaults(flavour: Flavour): Defaults;
+  /** Problems that no single setting has, one sentence each. */
+  problems?(settings: z.infer<S>, recipe: CommonSettings): readonly string[];
+  /** The method with these settings. Throws UserError where they are out of range. */
+  assemble(settings: z.infer<S>): Method<Needs>;
+  /** A command, without `sdft train NAME`, that shows how it is used. */
+  readonly example: string;
+}
+
+/** An objective that can be named in a recipe. */
+export interface NamedObjective<S extends z.ZodObject = z.ZodObject> {
+  readonly name: string;
+  readonly summary: string;
+  /** Its settings, `name` aside. */
+  readonly schema: S;
+  /**
+   * The objective with these settings.
+   *
+   * @param inner makes the objective that a setting names, for objectives around another
+   */
+  make(settings: z.infer<S>, inner: (recipe: PlainRecord) => Objective<Needs>): Objective<Needs>;
+}
+
+/** What recipes can name. */
+export interface Registry {
+  readonly presets: Readonly<Record<string, Preset>>;
+  readonly objectives: Readonly<Record<string, NamedObjective>>;
+}

@@ -1,0 +1,51 @@
+import { nullBackend } from '@sdft/tensor';
+import type { BatchSource } from '../batches/source.ts';
+import type { ResolvedRecipe } from '../recipe/composition.ts';
+import type { Base } from '../training/base.ts';
+import { some, type TrainGraph } from '../training/trainGraph.ts';
+import type { Attached } from '../training/trainables.ts';
+import type { Plan } from './run.ts';
+
+/** What a run is going to do. Nothing is computed: the graph is planned. */
+export async function planOf(parts: {
+  readonly recipe: ResolvedRecipe;
+  readonly base: Base;
+  readonly attached: Attached;
+  readonly train: TrainGraph;
+  readonly source: BatchSource;
+  readonly ends: readonly number[];
+  readonly picture: { readonly width: number; readonly height: number } | undefined;
+}): Promise<Plan> {
+  const { recipe, base, attached, train, source, ends, picture } = parts;
+  const shapes = new Map(attached.trainables.map(({ name, initial }) => [name, initial.shape]));
+  const trained = new Map(train.trained.map((name) => [name, shapes.get(name)!]));
+  const silent = [...shapes.keys()].filter((name) => !trained.has(name));
+  const { memory } = await nullBackend.compile(train.graph);
+  const limits =
+    source.microSteps === undefined
+      ? ends
+      : [...ends, Math.floor(source.microSteps / recipe.accumulate)];
+  const most = limits.length === 0 ? undefined : Math.min(...limits);
+  const warnings = [...source.warnings];
+  if (silent.length > 0)
+    warnings.push(
+      `no gradient reaches ${silent.length} of ${shapes.size} trainables, which keep their first values: ${some(silent)}`,
+    );
+  if (most !== undefined && recipe.steps !== undefined && recipe.steps > most)
+    warnings.push(
+      `the run ends after ${most} of ${recipe.steps} steps: there the ${source.microSteps === undefined ? 'learning rates run out' : 'record or the learning rates end'}`,
+    );
+  return {
+    parameters: [...trained.values()].reduce(
+      (sum, shape) => sum + shape.reduce((n, d) => n * d, 1),
+      0,
+    ),
+    trained,
+    memory,
+    batch: source.size,
+    size: picture && { width: picture.width, height: picture.height },
+    most,
+    notes: base.notes,
+    warnings,
+  };
+}
