@@ -145,7 +145,7 @@ describe('folder in diffusers layout', () => {
       }),
     );
     expect(await userError(() => openCheckpoint(copy))).toContain(
-      'tensor more.bias is not in model-00001-of-00002.safetensors',
+      'tensor more.bias is not in "model-00001-of-00002.safetensors"',
     );
   });
 

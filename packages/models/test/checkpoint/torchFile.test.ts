@@ -218,6 +218,7 @@ describe('broken files', () => {
       zipSync({ '../data.pkl': Buffer.from('N.') }, { level: 0 }),
       'not a whole PyTorch file',
     ],
+    ['a zip that points beyond all numbers', pointingBeyond(), 'it points beyond its end'],
     [
       'a git-lfs pointer',
       Buffer.from('version https://git-lfs.github.com/spec/v1\noid'),
