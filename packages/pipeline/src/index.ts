@@ -32,5 +32,6 @@ export type { Defaults, NamedObjective, Preset, Registry } from './recipe/preset
 export type { CommonSettings, Flavour, Recipe, SettingMeta } from './recipe/schema.ts';
 export { recipeJsonSchema, recipeYaml } from './recipe/write.ts';
 export { metricLines, type Picture, type Plan, type Report, type Run } from './run/run.ts';
+export type { DataCounts } from './batches/source.ts';
 export type { StepReport } from './run/trainer.ts';
 export type { Base } from './training/base.ts';

@@ -78,6 +78,11 @@ export function dataSource(options: DataSourceOptions): BatchSource {
     tokens: windows * prompts.window,
     pictures: 'moments',
     prompts: { ids: true, context: false },
+    counts: {
+      pictures: set.items.length,
+      classPictures: classes?.items.length ?? 0,
+      captions: captions.length,
+    },
     warnings: [...set.warnings, ...(classes?.warnings ?? []), ...cutCaptions(prompts, captions)],
     check: () => undefined,
     draw: (spec, k) =>

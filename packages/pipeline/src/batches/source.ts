@@ -3,6 +3,14 @@ import type { HostArray, Shape } from '@sdft/tensor';
 import type { Moments } from '../encoding/pictureEncoder.ts';
 import type { DrawSpec } from '../training/tracedDraws.ts';
 
+/** What there is to learn from. */
+export interface DataCounts {
+  readonly pictures: number;
+  readonly classPictures: number;
+  /** Captions that differ, templates filled in. */
+  readonly captions: number;
+}
+
 export interface BatchSource {
   /** B: instance pictures, then class pictures. */
   readonly size: number;
@@ -18,6 +26,8 @@ export interface BatchSource {
   readonly weight?: Shape | undefined;
   /** How many micro-steps there are; undefined: without end. */
   readonly microSteps?: number | undefined;
+  /** Undefined where batches come from a record. */
+  readonly counts?: DataCounts | undefined;
   /** What a person may want to know. */
   readonly warnings: readonly string[];
   /** Throws UserError where it cannot give a draw that the graph asks for. */

@@ -156,6 +156,7 @@ export async function assembleRun(
   });
   return new TrainingRun({
     recipe,
+    base: base!,
     plan,
     adapters,
     trainables: attached!.trainables,

@@ -9,6 +9,7 @@ import type { ResolvedRecipe } from '../recipe/composition.ts';
 import { recipeYaml } from '../recipe/write.ts';
 import { metricLines, type Picture, type Plan, type Report, type Run } from '../run/run.ts';
 import type { Trainer } from '../run/trainer.ts';
+import type { Base } from '../training/base.ts';
 import { adapterNames, type Trainable } from '../training/trainables.ts';
 import type { Record as RecordFile } from './recordFile.ts';
 import { withName } from './paths.ts';
@@ -17,6 +18,7 @@ import { trainableFile } from './trainableFile.ts';
 
 export interface RunParts {
   readonly recipe: ResolvedRecipe;
+  readonly base: Base;
   readonly plan: Plan;
   readonly adapters: readonly Adapter[];
   readonly trainables: readonly Trainable[];
@@ -32,6 +34,7 @@ const previewDefaults = { steps: 20, cfg: 7.5, seed: 0, n: 1 };
 
 export class TrainingRun implements Run {
   readonly recipe: ResolvedRecipe;
+  readonly base: Base;
   readonly plan: Plan;
   readonly #parts: RunParts;
   #stepping = false;
@@ -39,6 +42,7 @@ export class TrainingRun implements Run {
 
   constructor(parts: RunParts) {
     this.recipe = parts.recipe;
+    this.base = parts.base;
     this.plan = parts.plan;
     this.#parts = parts;
   }

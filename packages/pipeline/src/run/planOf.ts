@@ -43,6 +43,7 @@ export async function planOf(parts: {
     trained,
     memory,
     batch: source.size,
+    data: source.counts,
     size: picture && { width: picture.width, height: picture.height },
     most,
     notes: base.notes,

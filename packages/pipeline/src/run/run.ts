@@ -1,10 +1,12 @@
 /** @file What `build()` gives: a run that steps, saves, generates. */
 import type { MemoryPlan } from '@sdft/tensor';
 import type { NdArray } from 'ndarray';
+import type { DataCounts } from '../batches/source.ts';
 import type { AdapterState } from '../contracts.ts';
 import type { Generated } from '../generation/generator.ts';
 import type { GenerateOptions } from '../generation/settings.ts';
 import type { ResolvedRecipe } from '../recipe/composition.ts';
+import type { Base } from '../training/base.ts';
 import type { StepReport } from './trainer.ts';
 
 /** What a run is going to do, before it does it. */
@@ -17,6 +19,8 @@ export interface Plan {
   readonly memory: MemoryPlan;
   /** Pictures in a micro-step, class pictures included. */
   readonly batch: number;
+  /** Undefined where batches come from a record. */
+  readonly data: DataCounts | undefined;
   /** Pixels of the pictures; undefined where a record gives latents. */
   readonly size: { readonly width: number; readonly height: number } | undefined;
   /** Steps that there are: until the recipe's rates run out or the record ends; undefined: as many as are asked for. */
@@ -42,6 +46,7 @@ export interface Picture extends NdArray<Uint8Array> {
 export interface Run extends AsyncDisposable {
   /** With every default filled in, the seed too. */
   readonly recipe: ResolvedRecipe;
+  readonly base: Base;
   readonly plan: Plan;
   /** Steps done. */
   readonly step: number;
