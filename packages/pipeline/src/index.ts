@@ -25,6 +25,7 @@ export type { GenerateOptions } from './generation/settings.ts';
 export { assembleRun, type RunOptions } from './node/assembleRun.ts';
 export { buildRun } from './node/buildRun.ts';
 export { type BaseOptions, openBase } from './node/openBase.ts';
+export { type Learned, openGenerator, type PictureGenerator } from './node/openGenerator.ts';
 export type { Composition, ResolvedRecipe } from './recipe/composition.ts';
 export { type RecipeFlag, recipeFlags } from './recipe/flags.ts';
 export { parseRecipe } from './recipe/parse.ts';

@@ -133,15 +133,12 @@ export class Generator {
           ]) as HostArray,
         });
       }
-      for (let i = 0; i < size && first + i < n; i++)
-        generated.push(
-          await this.#decoded(
-            latents.slice(i * one, (i + 1) * one),
-            height,
-            width,
-            seed + first + i,
-          ),
-        );
+      for (let i = 0; i < size && first + i < n; i++) {
+        const own = latents.slice(i * one, (i + 1) * one);
+        const made = await this.#decoded(own, height, width, seed + first + i);
+        generated.push(made);
+        await options.onPicture?.(made, first + i);
+      }
     }
     return generated;
   }

@@ -2,6 +2,7 @@ import { sizeOf } from '@sdft/data';
 import type { SamplerName, SigmaSpacing, TimestepSpacing } from '@sdft/models';
 import { draws, type HostArray, UserError } from '@sdft/tensor';
 import type { LongPrompts } from '../encoding/prompts.ts';
+import type { Generated } from './generator.ts';
 import { type Base, pixelsPerLatent } from '../training/base.ts';
 
 export interface GenerateOptions {
@@ -44,6 +45,8 @@ export interface GenerateOptions {
         readonly latents: HostArray;
       }) => void)
     | undefined;
+  /** Gets each picture as soon as it is there, and is waited for. */
+  readonly onPicture?: ((generated: Generated, index: number) => Promise<void> | void) | undefined;
   /** Stops between sampler steps. */
   readonly signal?: AbortSignal | undefined;
 }

@@ -1,0 +1,71 @@
+/** @file Pictures from a base and from files of what was trained, without a run. */
+import { clipTextLayers, unetLayers } from '@sdft/models';
+import { type Backend, type HostArray, UserError } from '@sdft/tensor';
+import { cpu } from '@sdft/tensor/node';
+import type { Adapter } from '../contracts.ts';
+import { Executables } from '../encoding/executables.ts';
+import { promptsOf } from '../encoding/prompts.ts';
+import { type Generated, Generator } from '../generation/generator.ts';
+import type { GenerateOptions } from '../generation/settings.ts';
+import type { Base } from '../training/base.ts';
+import { attach } from '../training/trainables.ts';
+import { shapesOf } from './initialValues.ts';
+import { trainableFile } from './trainableFile.ts';
+
+/** An adapter, and the file that its trained values are in. */
+export interface Learned {
+  readonly adapter: Adapter;
+  readonly file: string;
+}
+
+/** Draws pictures; compiled networks are kept from one prompt to the next. */
+export interface PictureGenerator extends AsyncDisposable {
+  /** Throws UserError for options out of range. */
+  generate(prompt: string, options?: GenerateOptions): Promise<Generated[]>;
+  dispose(): Promise<void>;
+}
+
+/**
+ * A generator over a base with what was learned. Adapters apply in the order in which they are given.
+ *
+ * @param options `executableBytes`: what compiled networks may take, weights aside; by default 1 GiB
+ * @throws UserError, naming the file, where one cannot be read or does not fit the base, or two adapters teach the same word
+ */
+export async function openGenerator(
+  base: Base,
+  learned: readonly Learned[] = [],
+  options: {
+    readonly backend?: Backend | undefined;
+    readonly executableBytes?: number | undefined;
+  } = {},
+): Promise<PictureGenerator> {
+  const adapters = learned.map(({ adapter }) => adapter);
+  const attached = attach(adapters, [
+    ...unetLayers(base.unet),
+    ...clipTextLayers(base.textEncoder),
+  ]);
+  // Words that exist already are found out here, not at the first prompt.
+  promptsOf(
+    base,
+    adapters.flatMap(({ tokens = [] }) => tokens),
+    'chunks',
+  );
+  const values = new Map<string, HostArray>();
+  for (const [i, { adapter, file }] of learned.entries()) {
+    const own = attached.trainables.filter((trainable) => trainable.adapter === i);
+    const state = await (adapter.files ?? trainableFile).load(file, shapesOf(own));
+    for (const { name, key, parameter } of own) {
+      const value = state.get(key)?.[parameter];
+      if (!value) throw new UserError(`${file}: holds no ${parameter} for ${key}`);
+      values.set(name, value);
+    }
+  }
+  const executables = new Executables(options.backend ?? cpu(), options.executableBytes ?? 2 ** 30);
+  const generator = new Generator(base, executables, { adapters, attached }, {});
+  const dispose = () => executables.dispose();
+  return {
+    generate: (prompt, settings) => generator.generate(prompt, { version: 0, values }, settings),
+    dispose,
+    [Symbol.asyncDispose]: dispose,
+  };
+}
