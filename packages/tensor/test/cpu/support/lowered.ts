@@ -1,0 +1,35 @@
+import type { Graph } from '../../../src/graph/types.ts';
+import { lower, type LowerOptions, spellOut } from '../../../src/node/cpu/lower.ts';
+import type { WeightSource } from '../../../src/node/cpu/lowering.ts';
+import type { OnnxModel } from '../../../src/node/cpu/onnx.ts';
+
+/** Weights that lie nowhere: for looking at models that nobody runs. */
+const nowhere: WeightSource = {
+  weight: (emit, name, shape) => {
+    const declared = `w:${name}:${shape.join('x')}`;
+    const external = { location: 'nowhere', offset: 0, length: 0 };
+    emit.declare({ name: declared, type: 'f32', shape, external });
+    return declared;
+  },
+  tapRows: (emit, name, order) => {
+    const external = { location: 'nowhere', offset: 0, length: 0 };
+    emit.declare({
+      name: `w:${name} ${order}`,
+      type: 'f32',
+      shape: [],
+      rearranged: true,
+      external,
+    });
+    return `w:${name} ${order}`;
+  },
+};
+
+export const modelOf = (graph: Graph, options: Partial<LowerOptions> = {}): OnnxModel =>
+  lower(spellOut(graph), nowhere, { packBytes: 2 ** 28, chunkBytes: 2 ** 26, ...options }).model;
+
+/** How many nodes of each operator the model has. */
+export function operators({ nodes }: OnnxModel): Record<string, number> {
+  const counts: Record<string, number> = {};
+  for (const { opType } of nodes) counts[opType] = (counts[opType] ?? 0) + 1;
+  return counts;
+}
