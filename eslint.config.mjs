@@ -51,7 +51,7 @@ export default defineConfig(
         'error',
         {
           enforceBuildableLibDependency: false,
-          allow: [],
+          allow: ['**/vitest.long.ts'],
           depConstraints: Object.entries(arrows).map(([name, targets]) => ({
             sourceTag: layer(name),
             onlyDependOnLibsWithTags: targets.map(layer),
