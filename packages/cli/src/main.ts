@@ -3,6 +3,7 @@ import { explain } from './failures/explain.ts';
 import { type Status, status } from './failures/status.ts';
 import { UsageError } from './failures/usageError.ts';
 import { commands } from './program/commands.ts';
+import { watchForInterruption } from './program/interruption.ts';
 import { overview } from './program/overview.ts';
 import { version } from './version.ts';
 
@@ -13,13 +14,14 @@ import { version } from './version.ts';
  */
 export async function main(args: readonly string[]): Promise<Status> {
   process.stdout.on('error', leaveClosedPipe);
+  watchForInterruption();
   const [name = '--help'] = args;
   let called = 'sdft';
   try {
     if (name === '--help' || name === '-h' || name === 'help') process.stdout.write(overview());
     else if (name === '--version' || name === '-V') process.stdout.write(`${version()}\n`);
     else {
-      const program = await commandNamed(name);
+      const program = await commandNamed(name, args.slice(1));
       called = `sdft ${name}`;
       await program.parseAsync([...args], { from: 'user' });
     }
@@ -33,7 +35,7 @@ export async function main(args: readonly string[]): Promise<Status> {
 }
 
 /** The program with the one command that is called. */
-async function commandNamed(name: string): Promise<Command> {
+async function commandNamed(name: string, args: readonly string[]): Promise<Command> {
   const entry = commands.find((command) => command.name === name);
   if (entry === undefined) {
     const what = name.startsWith('-') ? 'flag' : 'command';
@@ -48,11 +50,11 @@ async function commandNamed(name: string): Promise<Command> {
   ]);
   return quietCommand('sdft')
     .enablePositionalOptions()
-    .addCommand(await define(entry.summary));
+    .addCommand(await define(entry.summary, args));
 }
 
 /** Who reads our output may stop reading, as `head` does: then there is nobody left to tell. */
 function leaveClosedPipe(error: NodeJS.ErrnoException): void {
   if (error.code !== 'EPIPE') throw error;
-  process.exit(status.done);
+  process.exit(status.interrupted);
 }

@@ -1,7 +1,7 @@
 import { Argument, type Command } from 'commander';
 import { checkTarget } from '../files/checkTarget.ts';
 import { addBackendOption, backendNamed, type BackendName } from '../options/backend.ts';
-import { addBaseOptions, type BaseOptions, openBase } from '../options/base.ts';
+import { addBaseOptions, type BaseOptions, openModel } from '../options/base.ts';
 import { wholeNumber } from '../options/values.ts';
 import { addExamples, type CommonOptions, defineCommand } from '../program/defineCommand.ts';
 import { Output } from '../terminal/output.ts';
@@ -54,7 +54,7 @@ async function run(module: ModuleName, options: EvalOptions): Promise<void> {
   const backend = await backendNamed(options.backend);
   checkTarget('--output', options.output, force);
   const { evaluate } = await import('../evaluation/evaluate.ts');
-  const checkpoint = await openBase(options, output);
+  const checkpoint = await openModel(options, output);
   const result = await evaluate(module, checkpoint, { ...options, backend });
   const { writeSafetensors } = await import('@sdft/models');
   await writeSafetensors(options.output, result.tensors, { force });

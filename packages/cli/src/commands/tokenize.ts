@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { addBaseOptions, type BaseOptions, openBase } from '../options/base.ts';
+import { addBaseOptions, type BaseOptions, openModel } from '../options/base.ts';
 import { addExamples, type CommonOptions, defineCommand } from '../program/defineCommand.ts';
 import { Output } from '../terminal/output.ts';
 import { wrapped } from '../terminal/wrapped.ts';
@@ -13,7 +13,7 @@ export function tokenizeCommand(summary: string): Command {
 
 async function run(texts: readonly string[], options: CommonOptions & BaseOptions): Promise<void> {
   const output = new Output(options.json ?? false);
-  const { textEncoder, tokenizerFolder } = await openBase(options, output);
+  const { textEncoder, tokenizerFolder } = await openModel(options, output);
   const { clipTokenizer, readTokenizer } = await import('@sdft/models');
   const tokenizer = await (tokenizerFolder === undefined
     ? clipTokenizer()

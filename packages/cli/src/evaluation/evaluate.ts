@@ -39,7 +39,7 @@ export async function evaluate(
       };
     }),
   );
-  refuseNonFinite(checkpoint, `${module.root}.`);
+  refuseNonFinite(checkpoint.path, checkpoint.weights, `${module.root}.`);
   const executable = await backend.compile(graph, { weights: checkpoint.weights });
   try {
     const began = performance.now();

@@ -1,4 +1,4 @@
-import type { Checkpoint, OpenOptions } from '@sdft/models';
+import type { Checkpoint } from '@sdft/models';
 import { type Command, Option } from 'commander';
 import type { Output } from '../terminal/output.ts';
 
@@ -32,26 +32,23 @@ export function addBaseOptions(command: Command): Command {
     .option('--ema-weights', 'use the running averages of the U-Net that the base also holds');
 }
 
-/** Opens the base model and says what was found out about it. Throws UserError. */
-export async function openBase(options: BaseOptions, output: Output): Promise<Checkpoint> {
+/**
+ * Opens the base model and says what was found out about it. Not through `@sdft/pipeline`, which would take a sixth of a second to load.
+ * @throws UserError
+ */
+export async function openModel(options: BaseOptions, output: Output): Promise<Checkpoint> {
   const { openCheckpoint } = await import('@sdft/models');
-  const checkpoint = await openCheckpoint(await basePath(options.base), openOptions(options));
-  output.note(`base: ${options.base}${sizeOf(checkpoint)}`);
-  for (const note of checkpoint.notes) output.note(`  ${note}`);
-  return checkpoint;
-}
-
-/** The flags as `openCheckpoint` takes them. */
-export function openOptions(options: BaseOptions): OpenOptions {
   const { config, predictionType, vae, emaWeights } = options;
-  return {
+  const checkpoint = await openCheckpoint(await basePath(options.base), {
     ...(config !== undefined && { config }),
     ...(predictionType !== undefined && {
       predictionType: predictionType === 'v' ? 'v_prediction' : 'epsilon',
     }),
     ...(vae !== undefined && { vae }),
     ...(emaWeights !== undefined && { emaWeights }),
-  };
+  });
+  output.note(baseText(options.base, checkpoint.weights, checkpoint.schedule, checkpoint.notes));
+  return checkpoint;
 }
 
 /** Where the base model lies: `nano` comes with `@sdft/nano`. */
@@ -64,9 +61,18 @@ export async function basePath(base: string): Promise<string> {
   return fileURLToPath(model);
 }
 
-function sizeOf({ weights, schedule }: Checkpoint): string {
+/** What was found out about a base, for people. */
+export function baseText(
+  name: string,
+  weights: Checkpoint['weights'],
+  { predictionType }: Checkpoint['schedule'],
+  notes: readonly string[],
+): string {
   let parameters = 0;
   for (const { shape } of weights.values()) parameters += shape.reduce((a, b) => a * b, 1);
-  const predicts = schedule.predictionType === 'epsilon' ? 'noise (epsilon)' : 'v';
-  return `, ${(parameters / 1e6).toFixed(1)} M parameters, predicts ${predicts}`;
+  const predicts = predictionType === 'epsilon' ? 'noise (epsilon)' : 'v';
+  return [
+    `base: ${name}, ${(parameters / 1e6).toFixed(1)} M parameters, predicts ${predicts}`,
+    ...notes.map((note) => `  ${note}`),
+  ].join('\n');
 }

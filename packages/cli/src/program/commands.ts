@@ -1,14 +1,24 @@
 import type { Command } from 'commander';
 
-/** A command; what declares its flags is loaded when it is called. */
+/** A command; what declares its flags is loaded when it is called, and may look at the arguments. */
 export interface CommandEntry {
   readonly name: string;
   readonly summary: string;
-  load(): Promise<(summary: string) => Command | Promise<Command>>;
+  load(): Promise<(summary: string, args: readonly string[]) => Command | Promise<Command>>;
 }
 
 /** In the order in which a person meets them. */
 export const commands: readonly CommandEntry[] = [
+  {
+    name: 'train',
+    summary: 'teach a model something from your pictures',
+    load: async () => (await import('../commands/train.ts')).trainCommand,
+  },
+  {
+    name: 'generate',
+    summary: 'draw pictures, with what was trained',
+    load: async () => (await import('../commands/generate.ts')).generateCommand,
+  },
   {
     name: 'inspect',
     summary: 'say what a file or folder is and what it holds; never executes anything in it',

@@ -47,10 +47,10 @@ export class ProgressLine {
     this.draw();
   }
 
-  /** One more step is done; pace and time left follow from the clock. */
-  step(details: readonly string[] = []): void {
+  /** One more step is done, or several at once; pace and time left follow from the clock. */
+  step(details: readonly string[] = [], steps = 1): void {
     const now = performance.now();
-    const took = (now - this.#lastStep) / 1000;
+    const took = (now - this.#lastStep) / 1000 / steps;
     const { done, total, perStep } = this.#state;
     // The first step also compiles and warms up.
     const pace =
@@ -60,8 +60,8 @@ export class ProgressLine {
           ? took
           : (1 - NEWEST) * perStep + NEWEST * took;
     this.#lastStep = now;
-    this.#state = { ...this.#state, done: done + 1, details, perStep: pace };
-    const last = done + 1 === total;
+    this.#state = { ...this.#state, done: done + steps, details, perStep: pace };
+    const last = done + steps >= total;
     if (this.#redrawn) {
       if (last || now - this.#lastShown >= DRAW_EVERY) this.draw();
     } else if (last || now - this.#lastShown >= LINE_EVERY) {

@@ -1,0 +1,137 @@
+import { join } from 'node:path';
+import { writePng } from '@sdft/data';
+import { openBase } from '@sdft/methods';
+import { samplerNamed } from '@sdft/models';
+import { type Base, openGenerator } from '@sdft/pipeline';
+import { UserError } from '@sdft/tensor';
+import type { GenerateFlags } from '../commands/generate.ts';
+import { checkTarget } from '../files/checkTarget.ts';
+import { backendNamed } from '../options/backend.ts';
+import { baseText } from '../options/base.ts';
+import { Output } from '../terminal/output.ts';
+import { counted } from '../terminal/quantities.ts';
+import { refuseNonFinite } from '../weights/refuseNonFinite.ts';
+import { embedding, type Word } from './embeddings.ts';
+import { LatentFile, type PromptIds, readLatents, readPromptIds } from './tensorFiles.ts';
+
+/** Draws what the flags say and writes the pictures, each as soon as it is there. Throws UserError. */
+export async function generate(flags: GenerateFlags): Promise<void> {
+  const output = new Output(flags.json ?? false);
+  const { out, force = false, saveLatents, saveTrajectory, cfg, steps } = flags;
+  const backend = await backendNamed(flags.backend);
+  const base = await openBase(flags.base, flags);
+  output.note(baseText(flags.base, base.weights, base.schedule.config, base.notes));
+  const plan = planned(flags, base);
+  const file = (index: number): string =>
+    join(out, `${String(index).padStart(5, '0')}-seed-${plan.seed + (index % plan.n)}.png`);
+  for (let index = 0; index < plan.n * plan.prompts.length; index++)
+    checkTarget('--out', file(index), force);
+  if (saveLatents !== undefined) checkTarget('--save-latents', saveLatents, force);
+  if (saveTrajectory !== undefined) checkTarget('--save-trajectory', saveTrajectory, force);
+  const words: Word[] = [];
+  for (const path of flags.embedding) words.push(await embedding(path, base));
+  for (const word of words) tell(word, flags, output);
+  refuseNonFinite(flags.base, base.weights);
+
+  await using generator = await openGenerator(base, words, { backend });
+  const [final, trajectory] = [new LatentFile(), new LatentFile()];
+  output.note(`drawing ${counted(plan.n * plan.prompts.length, 'picture')}, seed ${plan.seed}`);
+  const line = output.progress({ title: 'drawing', total: plan.calls });
+  for (const [i, prompt] of plan.prompts.entries()) {
+    await generator.generate(prompt, {
+      ...plan.options,
+      negative: flags.negative,
+      n: plan.n,
+      seed: plan.seed,
+      steps,
+      cfg,
+      sampler: flags.sampler,
+      spacing: flags.spacing,
+      sigmas: flags.sigmas,
+      clipSkip: flags.clipSkip,
+      onStep: ({ step, latents }) => {
+        line.step([], latents.shape[0]);
+        if (saveTrajectory !== undefined) trajectory.add(`latents.${step}`, latents);
+      },
+      onPicture: async ({ picture, latents, seed }, index) => {
+        const path = file(i * plan.n + index);
+        await writePng(path, picture, { force });
+        output.print(path);
+        output.record({
+          file: path,
+          seed,
+          ...(plan.options.promptIds === undefined && { prompt }),
+        });
+        if (saveLatents !== undefined) final.add('latents', latents);
+      },
+    });
+  }
+  output.end();
+  if (saveLatents !== undefined) await final.write(saveLatents, force);
+  if (saveTrajectory !== undefined) await trajectory.write(saveTrajectory, force);
+}
+
+/** What is drawn, from flags that are held against each other and against the base. Throws UserError. */
+function planned(flags: GenerateFlags, base: Base) {
+  const { prompt, steps, spacing, sigmas } = flags;
+  const { vocabSize, maxPositionEmbeddings: window } = base.textEncoder;
+  const promptIds =
+    flags.promptIds === undefined ? undefined : readPromptIds(flags.promptIds, vocabSize, window);
+  const latents =
+    flags.latents === undefined ? undefined : readLatents(flags.latents, base.unet.inChannels);
+  if (promptIds && prompt)
+    throw new UserError('--prompt-ids takes the place of --prompt; give one of them');
+  if (!promptIds && !prompt)
+    throw new UserError('say what to draw: --prompt TEXT (or --prompt-ids FILE)');
+  if (latents && flags.size)
+    throw new UserError('--latents has a size of its own; leave --size out');
+  const n = count({
+    '-n': flags.n,
+    '--latents': latents?.shape[0],
+    '--prompt-ids': rowsOf(promptIds),
+  });
+  const { timesteps } = samplerNamed(flags.sampler).plan({
+    schedule: base.schedule,
+    steps,
+    spacing,
+    sigmas,
+  });
+  const prompts = prompt ?? [''];
+  return {
+    prompts,
+    n,
+    seed: flags.seed ?? Math.floor(Math.random() * 2 ** 32),
+    /** Of the U-Net, counted by pictures. */
+    calls: prompts.length * n * timesteps.length,
+    options: {
+      promptIds,
+      latents,
+      size: flags.size && (`${flags.size.width}x${flags.size.height}` as const),
+    },
+  };
+}
+
+/** One row of ids holds for every picture. */
+const rowsOf = (ids: PromptIds | undefined): number | undefined =>
+  ids === undefined || ids.cond.length === 1 ? undefined : ids.cond.length;
+
+/** How many pictures a prompt has, as several flags say. Throws UserError where they disagree. */
+function count(said: Readonly<Record<string, number | undefined>>): number {
+  const [first, ...others] = Object.entries(said).filter(([, value]) => value !== undefined);
+  const other = others.find(([, value]) => value !== first?.[1]);
+  if (first && other)
+    throw new UserError(
+      `${first[0]} means ${counted(first[1]!, 'picture')}, ${other[0]} ${counted(other[1]!, 'picture')}; let them agree`,
+    );
+  return first?.[1] ?? 1;
+}
+
+function tell(
+  { text, token }: Word,
+  { prompt = [], negative }: GenerateFlags,
+  output: Output,
+): void {
+  output.note(text);
+  const said = [...prompt, negative].some((one) => one.toLowerCase().includes(token.toLowerCase()));
+  if (prompt.length > 0 && !said) output.warn(`no prompt says ${token}, so it changes nothing`);
+}

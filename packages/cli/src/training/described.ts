@@ -1,0 +1,28 @@
+import type { Plan, Run } from '@sdft/methods';
+import { baseText } from '../options/base.ts';
+import { bytes, counted } from '../terminal/quantities.ts';
+
+/** What a run is going to do, for people. */
+export function described({ base, plan, recipe }: Run, folder: string): string {
+  const { memory } = plan;
+  const micro = recipe.accumulate > 1 ? `${recipe.accumulate} x ` : '';
+  return [
+    baseText(recipe.base, base.weights, base.schedule.config, base.notes),
+    `data: ${dataText(plan)}`,
+    `training: ${counted(plan.parameters, 'number')} in ${counted(plan.trained.size, 'tensor')}, ${micro}${counted(plan.batch, 'picture')} a step, seed ${recipe.seed}`,
+    `memory: about ${bytes(memory.total)} (weights ${bytes(memory.weights)}, activations ${bytes(memory.activations)}, training state ${bytes(memory.state)})`,
+    `run: ${folder}`,
+    ...plan.warnings.map((warning) => `warning: ${warning}`),
+  ].join('\n');
+}
+
+function dataText({ data, size }: Plan): string {
+  const pixels = size === undefined ? [] : [`${size.width} x ${size.height} pixels`];
+  if (data === undefined) return ['batches of a record', ...pixels].join(', ');
+  const classes = data.classPictures > 0 ? [counted(data.classPictures, 'class picture')] : [];
+  const [pictures, captions] = [
+    counted(data.pictures, 'picture'),
+    counted(data.captions, 'caption'),
+  ];
+  return [pictures, ...classes, ...pixels, captions].join(', ');
+}

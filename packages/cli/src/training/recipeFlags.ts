@@ -1,0 +1,63 @@
+import { type Command, Option } from 'commander';
+import type { RecipeFlag } from '@sdft/methods';
+import { several } from '../options/values.ts';
+
+/** Declares flags that the schema of a recipe names. */
+export function addRecipeFlags(command: Command, flags: readonly RecipeFlag[]): Command {
+  for (const { flag, description, choices, list } of flags) {
+    const option = new Option(flag, description);
+    if (list) option.argParser(several);
+    else if (choices) option.choices(choices);
+    command.addOption(option);
+  }
+  return command;
+}
+
+/** What was typed, as a recipe: each value at its flag's place. */
+export function recipeOf(
+  options: Readonly<Record<string, unknown>>,
+  flags: readonly RecipeFlag[],
+): Record<string, unknown> {
+  const recipe: Record<string, unknown> = {};
+  for (const { flag, path, value } of flags) {
+    const typed = options[new Option(flag).attributeName()];
+    if (typed === undefined) continue;
+    setAt(
+      recipe,
+      path,
+      Array.isArray(typed)
+        ? typed.map((text: string) => value(text))
+        : typeof typed === 'string'
+          ? value(typed)
+          : typed,
+    );
+  }
+  return recipe;
+}
+
+/** Sets a value inside nested records, which are made on the way. */
+export function setAt(
+  record: Record<string, unknown>,
+  [key = '', ...rest]: readonly string[],
+  value: unknown,
+): void {
+  if (rest.length === 0) {
+    record[key] = value;
+    return;
+  }
+  const inner = record[key];
+  const next = typeof inner === 'object' && inner !== null && !Array.isArray(inner) ? inner : {};
+  record[key] = next;
+  setAt(next as Record<string, unknown>, rest, value);
+}
+
+/** A message about a recipe, with its settings under the names that were typed: `--lr` for `optimizer.lr`. */
+export function inFlags(message: string, flags: readonly RecipeFlag[]): string {
+  const names = new Map(
+    flags.map(({ flag, path }) => [path.join('.'), new Option(flag).long ?? flag]),
+  );
+  return message.replace(
+    /^((?:.*: )?(?:- )?)([a-zA-Z.]+)(?= (?:must|is missing)\b)/gm,
+    (whole, before: string, name: string) => (names.has(name) ? before + names.get(name)! : whole),
+  );
+}
