@@ -6,7 +6,11 @@ import type { Reply, Request, SessionOptions, SharedTensor } from './worker.ts';
 
 // Bundled, the worker lies beside the bundle as a script; in the sources, beside this file as TypeScript.
 const script = import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js';
-const startWorker = (): Worker => new Worker(new URL(script, import.meta.url));
+const startWorker = (): Worker => {
+  // ONNX Runtime reports its use to Microsoft, and keeps a number of the machine, unless this says otherwise before it is loaded.
+  process.env.ORT_DISABLE_TELEMETRY ??= '1';
+  return new Worker(new URL(script, import.meta.url));
+};
 
 type Pending = { readonly resolve: () => void; readonly reject: (error: Error) => void };
 /** Omit over each member of a union. */

@@ -1,6 +1,6 @@
 /** @file Frozen weights as constants of a model: mapped out of the files that hold them, not read. */
 import { closeSync, ftruncateSync, openSync, statSync, writeSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { internal, UserError } from '../../errors.ts';
 import { type Shape, sizeOf } from '../../graph/types.ts';
 import { widen } from '../../host/fromWeight.ts';
@@ -85,7 +85,7 @@ export class WeightFiles implements WeightSource {
     const bytes = [...new Set(this.held.values())].reduce((sum, b) => sum + b.byteLength, 0);
     if (bytes > 0)
       this.#notice(
-        `${this.folder.path} has no room for ${megabytes(bytes)} of weights, which are kept in memory instead; free some, or set TMPDIR to a folder with more`,
+        `${dirname(this.folder.path)} has no room for ${megabytes(bytes)} of weights, which are kept in memory instead; free some, or set TMPDIR to a folder with more`,
       );
   }
 
