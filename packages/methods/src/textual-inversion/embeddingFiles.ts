@@ -8,6 +8,7 @@ import { readEmbedding } from './readEmbedding.ts';
  */
 export function embeddingFiles(token: string): AdapterFiles {
   return {
+    endings: ['.safetensors', '.bin', '.pt'],
     async save(state, path, { step, base, force }) {
       const [parameters] = state.values();
       const vectors = parameters!['vectors']!;

@@ -7,7 +7,7 @@ import {
   type Provides,
   stackPixels,
 } from '@sdft/data';
-import { type Draws, hostArray, type HostArray, internal } from '@sdft/tensor';
+import { type Draws, hostArray, type HostArray, internal, UserError } from '@sdft/tensor';
 import type { PictureEncoder } from '../encoding/pictureEncoder.ts';
 import type { Prompts } from '../encoding/prompts.ts';
 import { type Base, pixelsPerLatent } from '../training/base.ts';
@@ -47,6 +47,7 @@ export function dataSource(options: DataSourceOptions): BatchSource {
   const classes: ImageFolder | undefined = set.classes;
   const { prompts } = options;
   const captions = [...new Set(captionsOf(set, options.name))];
+  const wordless = withoutWord(prompts, captions, set.folder);
   const windows = Math.max(...captions.map((caption) => prompts.windowsOf(caption)));
 
   /** Every picture of a micro-step, with the folder that it is in. */
@@ -83,7 +84,12 @@ export function dataSource(options: DataSourceOptions): BatchSource {
       classPictures: classes?.items.length ?? 0,
       captions: captions.length,
     },
-    warnings: [...set.warnings, ...(classes?.warnings ?? []), ...cutCaptions(prompts, captions)],
+    warnings: [
+      ...set.warnings,
+      ...(classes?.warnings ?? []),
+      ...wordless,
+      ...cutCaptions(prompts, captions),
+    ],
     check: () => undefined,
     draw: (spec, k) =>
       spec.name === 'posterior_noise' ? posteriorNoise(spec, k) : drawFrom(draws, spec, k),
@@ -141,6 +147,22 @@ function* captionsOf(set: ImageSet<Provides>, name: string | undefined): Generat
   for (const { filewords } of classes?.items ?? []) if (left-- > 0) yield filewords;
   for (const { filewords } of set.items)
     for (const template of set.templates) if (left-- > 0) yield fill(template, { name, filewords });
+}
+
+/** Captions in which no word stands that is taught. Throws UserError where that is all of them. */
+function withoutWord(prompts: Prompts, captions: readonly string[], folder: string): string[] {
+  const words = prompts.taught.map(({ token }) => token);
+  const lacking = captions.filter(
+    (caption) => !words.some((word) => caption.toLowerCase().includes(word.toLowerCase())),
+  );
+  if (words.length === 0 || lacking.length === 0) return [];
+  if (lacking.length === captions.length)
+    throw new UserError(
+      `${folder}: no caption contains ${words.join(' or ')}, so nothing would be learned ("${captions[0]}", for one). Say how captions are made with data.template, such as "a drawing of {}"`,
+    );
+  return [
+    `${lacking.length} of ${captions.length} captions do not contain ${words.join(' or ')} and teach nothing about it: ${some(lacking.map((caption) => `"${caption}"`))}`,
+  ];
 }
 
 function cutCaptions(prompts: Prompts, captions: readonly string[]): string[] {

@@ -9,6 +9,8 @@ export type LongPrompts = 'truncate' | 'chunks';
 export interface Prompts {
   /** Knows the taught words. */
   readonly tokenizer: Tokenizer;
+  /** The words that adapters teach. */
+  readonly taught: readonly NewToken[];
   /** Ids in one window of the text encoder. */
   readonly window: number;
   /** Windows that a prompt needs; 1 where long prompts are cut. */
@@ -35,6 +37,7 @@ export function promptsOf(base: Base, words: readonly NewToken[], long: LongProm
   const padded = (prompt: string) => tokenizer.encodePadded(prompt, { length: window, padId });
   return {
     tokenizer,
+    taught: words,
     window,
     windowsOf: (prompt) => (long === 'chunks' ? chunks(prompt).length : 1),
     cutOff: (prompt) => (long === 'chunks' ? undefined : padded(prompt).truncated),

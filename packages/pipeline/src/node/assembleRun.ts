@@ -6,6 +6,7 @@ import { type Backend, draws, UserError } from '@sdft/tensor';
 import { cpu } from '@sdft/tensor/node';
 import { dataSource } from '../batches/dataSource.ts';
 import type { BatchSource } from '../batches/source.ts';
+import type { Adapter } from '../contracts.ts';
 import { Executables } from '../encoding/executables.ts';
 import { PictureEncoder } from '../encoding/pictureEncoder.ts';
 import { PromptEncoder } from '../encoding/promptEncoder.ts';
@@ -25,6 +26,7 @@ import { under } from './paths.ts';
 import { recordFile } from './recordFile.ts';
 import { replaySource } from './replaySource.ts';
 import { RunFolder } from './runFolder.ts';
+import { trainableFile } from './trainableFile.ts';
 import { TrainingRun } from './trainingRun.ts';
 
 /** What a recipe does not say: the machine, and what is kept of the run. */
@@ -62,6 +64,7 @@ export async function assembleRun(
   if (folder && !options.resume) await problems.gather(() => folder.refuseAnother());
   if (!folder && (recipe.preview?.every !== undefined || recipe.save?.every !== undefined))
     problems.add('save.every and preview.every need a folder for the run: give it a logDir');
+  await problems.gather(() => checkEnding(recipe.save?.out, adapters));
   if (!recipe.data && options.replay === undefined)
     problems.add('there are no pictures: say data: { images: FOLDER }, or replay a record');
   const rates = await problems.gather(() =>
@@ -171,6 +174,16 @@ export async function assembleRun(
     folder,
     record,
   });
+}
+
+/** Throws UserError where an adapter cannot write such a file. */
+function checkEnding(out: string | undefined, adapters: readonly Adapter[]): void {
+  if (out === undefined) return;
+  for (const { name, files = trainableFile } of adapters)
+    if (!files.endings.some((ending) => out.toLowerCase().endsWith(ending)))
+      throw new UserError(
+        `save.out ${out}: what ${name} learns is written to files that end in ${files.endings.join(', ')}`,
+      );
 }
 
 function openData(

@@ -5,6 +5,7 @@ import type { AdapterFiles, Parameters } from '../contracts.ts';
 
 /** Files of adapters that bring no layout of their own: one safetensors file of tensors `KEY.PARAMETER`. */
 export const trainableFile: AdapterFiles = {
+  endings: ['.safetensors', '.sft'],
   async save(state, path, { step, base, force }) {
     if (!/\.(safetensors|sft)$/i.test(path))
       throw new UserError(
