@@ -165,12 +165,18 @@ function withoutWord(prompts: Prompts, captions: readonly string[], folder: stri
   ];
 }
 
+/** Captions whose ends are cut off are told this many at most. */
+const MOST_CUT = 5;
+
 function cutCaptions(prompts: Prompts, captions: readonly string[]): string[] {
   const cut = captions.flatMap((caption) => {
     const rest = prompts.cutOff(caption);
     return rest === undefined ? [] : [`"${caption}" loses "${rest}"`];
   });
   if (cut.length === 0) return [];
-  const most = prompts.window - 2;
-  return [`captions longer than ${most} tokens are cut: ${some(cut)}`];
+  const told = cut.slice(0, MOST_CUT).map((line) => `\n  ${line}`);
+  const more = cut.length > MOST_CUT ? `\n  and ${cut.length - MOST_CUT} more` : '';
+  return [
+    `${cut.length} of ${captions.length} captions have more than ${prompts.window - 2} tokens, and their ends are cut off:${told.join('')}${more}`,
+  ];
 }
