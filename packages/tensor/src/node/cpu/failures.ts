@@ -8,17 +8,23 @@ export function explain(message: string): Error {
       `the cpu backend needs onnxruntime-node, which could not be loaded (${message}). Install it again; where its install script cannot download, set ONNXRUNTIME_NODE_INSTALL=skip`,
     );
   const at = layerOf(message);
-  if (/bad[ _]alloc|Failed to allocate memory|Array buffer allocation failed/i.test(message))
+  if (/bad[ _]alloc|Failed to allocate memory|Array buffer allocation failed/i.test(message)) {
+    const asked = /buffer of size (\d+)/.exec(message)?.[1];
+    const what =
+      asked === undefined ? ` (${message.trim()})` : ` for ${megabytes(Number(asked))} more`;
     return new UserError(
-      `not enough memory${at} (${message}). Lower the resolution or the batch, or turn recompute on`,
+      `not enough memory${at}${what}. Lower the resolution or the batch, or turn recompute on`,
     );
+  }
   const row = /idx=(-?\d+) must be within the inclusive range \[-?\d+,(-?\d+)\]/.exec(message);
   if (row)
     return new UserError(
       `gather${at}: index ${row[1]} is not among the ${Number(row[2]) + 1} rows of the table`,
     );
-  return internal(`ONNX Runtime${at}: ${message}`);
+  return internal(`ONNX Runtime${at}: ${message.trim()}`);
 }
+
+export const megabytes = (bytes: number): string => `${Math.ceil(bytes / 1e6)} MB`;
 
 /** The error for a write that found no room in `folder`; undefined for any other. */
 export function noSpace(error: unknown, folder: string): UserError | undefined {
@@ -31,7 +37,7 @@ export function noSpace(error: unknown, folder: string): UserError | undefined {
 }
 
 function layerOf(message: string): string {
-  const [, layer] =
-    /Name:'([^']*)\/[^/']*'/.exec(message) ?? /Node \(([^()]*)\/[^/()]*\)/.exec(message) ?? [];
+  const node = /Name:'(.*?)\/[^/']*'/.exec(message) ?? /Node \((.*)\/[^/()]*\) Op/.exec(message);
+  const layer = node?.[1];
   return layer ? ` in ${layer}` : '';
 }

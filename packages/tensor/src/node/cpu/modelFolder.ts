@@ -12,6 +12,7 @@ import {
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { UserError } from '../../errors.ts';
+import { megabytes } from './failures.ts';
 
 /** Left free on a disk that weights are copied to: others write there too. */
 const SPARE_BYTES = 64 * 2 ** 20;
@@ -142,8 +143,6 @@ export class ModelFolder {
     if (live.has(this.path)) remove(this.path);
   }
 }
-
-export const megabytes = (bytes: number): string => `${Math.ceil(bytes / 1e6)} MB`;
 
 /** Throws UserError if there is no such file. */
 function realFile(path: string): string {

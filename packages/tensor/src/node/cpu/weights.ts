@@ -6,9 +6,9 @@ import { type Shape, sizeOf } from '../../graph/types.ts';
 import { widen } from '../../host/fromWeight.ts';
 import type { Weight } from '../../weight.ts';
 import type { Emitter, Name } from './emit.ts';
-import { noSpace } from './failures.ts';
+import { megabytes, noSpace } from './failures.ts';
 import type { TapOrder, WeightSource } from './lowering.ts';
-import { hasRoom, megabytes, ModelFolder } from './modelFolder.ts';
+import { hasRoom, ModelFolder } from './modelFolder.ts';
 
 /** Bytes of a file beside the model. */
 interface Place {
