@@ -173,6 +173,7 @@ export async function assembleRun(
     executables,
     folder,
     record,
+    relativeTo,
   });
 }
 

@@ -12,7 +12,7 @@ import type { Trainer } from '../run/trainer.ts';
 import type { Base } from '../training/base.ts';
 import { adapterNames, type Trainable } from '../training/trainables.ts';
 import type { Record as RecordFile } from './recordFile.ts';
-import { withName } from './paths.ts';
+import { withAbsolutePaths, withName } from './paths.ts';
 import { RunFolder } from './runFolder.ts';
 import { trainableFile } from './trainableFile.ts';
 
@@ -27,6 +27,8 @@ export interface RunParts {
   readonly executables: Executables;
   readonly folder: RunFolder | undefined;
   readonly record: RecordFile | undefined;
+  /** The folder that relative paths of the recipe start from. */
+  readonly relativeTo: string;
 }
 
 /** Previews look as those of A1111 while it trains: 20 steps. */
@@ -133,7 +135,7 @@ export class TrainingRun implements Run {
     const own = this.#parts.folder;
     if (own && own.path === from.path) {
       await own.cutMetrics(newest?.step ?? 0);
-      this.#begun = true;
+      this.#begun = newest !== undefined;
     }
     return newest?.step ?? 0;
   }
@@ -165,7 +167,9 @@ export class TrainingRun implements Run {
   async #begin(): Promise<void> {
     if (this.#begun) return;
     this.#begun = true;
-    await this.#parts.folder?.begin(recipeYaml(this.recipe));
+    await this.#parts.folder?.begin(
+      recipeYaml(withAbsolutePaths(this.recipe, this.#parts.relativeTo)),
+    );
   }
 
   /** Writes what is due after a step. */
