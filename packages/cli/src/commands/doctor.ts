@@ -5,7 +5,7 @@ import { cpuBackend, pictures, webgpu } from '../machine/computing.ts';
 import { node } from '../machine/node.ts';
 import { processor } from '../machine/processor.ts';
 import { disk, memory, temporaryFiles } from '../machine/room.ts';
-import { addExamples, type CommonOptions, defineCommand } from '../program/defineCommand.ts';
+import { complete, type CommonOptions, defineCommand } from '../program/defineCommand.ts';
 import { Output } from '../terminal/output.ts';
 
 const marks: Readonly<Record<Finding['state'], string>> = {
@@ -18,7 +18,7 @@ const marks: Readonly<Record<Finding['state'], string>> = {
 /** `sdft doctor`: exit status 0 where the cpu backend and pictures work. */
 export function doctorCommand(summary: string): Command {
   const command = defineCommand('doctor', summary).action(run);
-  return addExamples(command, 'doctor');
+  return complete(command, 'doctor');
 }
 
 async function run(options: CommonOptions): Promise<void> {

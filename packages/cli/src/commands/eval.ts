@@ -3,7 +3,7 @@ import { checkTarget } from '../files/checkTarget.ts';
 import { addBackendOption, backendNamed, type BackendName } from '../options/backend.ts';
 import { addBaseOptions, type BaseOptions, openModel } from '../options/base.ts';
 import { wholeNumber } from '../options/values.ts';
-import { addExamples, type CommonOptions, defineCommand } from '../program/defineCommand.ts';
+import { complete, type CommonOptions, defineCommand } from '../program/defineCommand.ts';
 import { Output } from '../terminal/output.ts';
 import { seconds } from '../terminal/quantities.ts';
 
@@ -42,7 +42,7 @@ export function evalCommand(summary: string): Command {
     .option('--force', 'overwrite the output');
   addBackendOption(command, ['cpu', 'reference'], 'what computes; reference is slow and exact');
   command.addHelpText('after', TENSORS).action(run);
-  return addExamples(
+  return complete(
     command,
     'eval unet --base nano --inputs in.safetensors --output out.safetensors',
   );

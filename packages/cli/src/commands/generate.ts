@@ -3,11 +3,11 @@ import { type Command, Option } from 'commander';
 import { addBackendOption, type BackendName } from '../options/backend.ts';
 import { addBaseOptions, type BaseOptions } from '../options/base.ts';
 import { realNumber, several, type Size, size, wholeNumber } from '../options/values.ts';
-import { addExamples, type CommonOptions, defineCommand } from '../program/defineCommand.ts';
+import { complete, type CommonOptions, defineCommand } from '../program/defineCommand.ts';
 
 export interface GenerateFlags extends CommonOptions, BaseOptions {
   readonly prompt?: readonly string[];
-  readonly negative: string;
+  readonly negative?: string;
   readonly n?: number;
   readonly seed?: number;
   readonly steps: number;
@@ -15,7 +15,7 @@ export interface GenerateFlags extends CommonOptions, BaseOptions {
   readonly cfg: number;
   readonly size?: Size;
   readonly clipSkip: number;
-  readonly embedding: readonly string[];
+  readonly embedding?: readonly string[];
   readonly spacing?: TimestepSpacing;
   readonly sigmas: SigmaSpacing;
   readonly promptIds?: string;
@@ -35,7 +35,7 @@ export function generateCommand(summary: string): Command {
   const command = defineCommand('generate', summary);
   addBaseOptions(command)
     .option('--prompt <text>', 'what to draw; again for more prompts', several)
-    .option('--negative <text>', 'what not to draw', '')
+    .option('--negative <text>', 'what not to draw')
     .option('-n <count>', 'pictures of each prompt (default: 1)', wholeNumber('-n', 1))
     .option(
       '--seed <n>',
@@ -56,7 +56,7 @@ export function generateCommand(summary: string): Command {
       wholeNumber('--clip-skip', 1),
       1,
     )
-    .option('--embedding <file>', 'a trained word; again for more', several, [])
+    .option('--embedding <file>', 'a trained word; again for more', several)
     .addOption(
       new Option(
         '--spacing <name>',
@@ -83,7 +83,7 @@ export function generateCommand(summary: string): Command {
       await generate(flags);
     });
   addBackendOption(command, ['cpu', 'reference'], 'what computes; reference is slow and exact');
-  return addExamples(
+  return complete(
     command,
     'generate --base nano --embedding boy.safetensors --prompt "a drawing of <boy>" -n 4 --seed 1 --out pictures',
   );

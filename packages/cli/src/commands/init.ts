@@ -2,7 +2,7 @@ import { Argument, type Command } from 'commander';
 import { UsageError } from '../failures/usageError.ts';
 import { basePath } from '../options/base.ts';
 import { wholeNumber } from '../options/values.ts';
-import { addExamples, type CommonOptions, defineCommand } from '../program/defineCommand.ts';
+import { complete, type CommonOptions, defineCommand } from '../program/defineCommand.ts';
 import { Output } from '../terminal/output.ts';
 import { seconds } from '../terminal/quantities.ts';
 
@@ -28,11 +28,7 @@ export function initCommand(summary: string): Command {
     )
     .option('--force', 'replace a model that is there')
     .action(run);
-  return addExamples(
-    command,
-    'init tiny --out tiny-random',
-    'init sd15 --out sd15-random --seed 1',
-  );
+  return complete(command, 'init tiny --out tiny-random', 'init sd15 --out sd15-random --seed 1');
 }
 
 async function run(

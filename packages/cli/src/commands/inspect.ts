@@ -1,6 +1,6 @@
 import type { Inspection, TensorLine } from '@sdft/models';
 import type { Command } from 'commander';
-import { addExamples, type CommonOptions, defineCommand } from '../program/defineCommand.ts';
+import { complete, type CommonOptions, defineCommand } from '../program/defineCommand.ts';
 import { Output } from '../terminal/output.ts';
 import { counted } from '../terminal/quantities.ts';
 
@@ -19,7 +19,7 @@ export function inspectCommand(summary: string): Command {
     .option('--hash', 'also the sha256 of every tensor and of the file, which reads all of it')
     .option('--tensors', 'list every tensor; --json always does')
     .action(run);
-  return addExamples(command, 'inspect model.safetensors --hash', 'inspect embedding.pt --tensors');
+  return complete(command, 'inspect model.safetensors --hash', 'inspect embedding.pt --tensors');
 }
 
 async function run(path: string, options: InspectOptions): Promise<void> {

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { addBaseOptions, type BaseOptions, openModel } from '../options/base.ts';
-import { addExamples, type CommonOptions, defineCommand } from '../program/defineCommand.ts';
+import { complete, type CommonOptions, defineCommand } from '../program/defineCommand.ts';
 import { Output } from '../terminal/output.ts';
 import { wrapped } from '../terminal/wrapped.ts';
 
@@ -8,7 +8,7 @@ import { wrapped } from '../terminal/wrapped.ts';
 export function tokenizeCommand(summary: string): Command {
   const command = defineCommand('tokenize', summary).argument('<text...>', 'one or more prompts');
   addBaseOptions(command).action(run);
-  return addExamples(command, 'tokenize --base nano "a drawing of a boy" "two cats, oil painting"');
+  return complete(command, 'tokenize --base nano "a drawing of a boy" "two cats, oil painting"');
 }
 
 async function run(texts: readonly string[], options: CommonOptions & BaseOptions): Promise<void> {

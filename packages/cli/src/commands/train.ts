@@ -4,7 +4,7 @@ import { type Command, Option } from 'commander';
 import { UsageError } from '../failures/usageError.ts';
 import { addBackendOption, type BackendName } from '../options/backend.ts';
 import { several } from '../options/values.ts';
-import { addExamples, type CommonOptions, defineCommand } from '../program/defineCommand.ts';
+import { complete, type CommonOptions, defineCommand } from '../program/defineCommand.ts';
 import { addRecipeFlags, recipeOf } from '../training/recipeFlags.ts';
 
 /** What a recipe does not say: the machine, and what is kept of the run. */
@@ -29,7 +29,6 @@ interface RecipeOptions extends RunOptions {
 export async function trainCommand(summary: string, args: readonly string[]): Promise<Command> {
   const { presets, recipeFlags } = await import('@sdft/methods');
   refuseUnknown(args, Object.keys(presets));
-  const typed = ['train', ...args];
   const command = defineCommand('train', summary)
     .enablePositionalOptions()
     .argument('[recipe]', 'a recipe file (YAML), in place of a method with flags')
@@ -43,29 +42,25 @@ export async function trainCommand(summary: string, args: readonly string[]): Pr
       import('../training/train.ts'),
       import('../training/recipeFromFile.ts'),
     ]);
-    await train({ ...recipeFromFile(recipe, options), typed }, options);
+    await train(recipeFromFile(recipe, options), options);
   });
   for (const preset of Object.values(presets))
-    command.addCommand(methodCommand(preset, recipeFlags(preset), typed));
-  return addExamples(
+    command.addCommand(methodCommand(preset, recipeFlags(preset)));
+  return complete(
     command,
     ...Object.values(presets).map(({ name, example }) => `train ${name} ${example}`),
     'train recipe.yaml --set steps=500',
   );
 }
 
-function methodCommand(
-  preset: Preset,
-  flags: readonly RecipeFlag[],
-  typed: readonly string[],
-): Command {
+function methodCommand(preset: Preset, flags: readonly RecipeFlag[]): Command {
   const command = defineCommand(preset.name, preset.summary);
   addRunOptions(addRecipeFlags(command, flags)).action(async (options: RunOptions) => {
     const { train } = await import('../training/train.ts');
     const recipe = { method: preset.name, ...recipeOf({ ...options }, flags) };
-    await train({ recipe, relativeTo: '', typed, flags }, options);
+    await train({ recipe, relativeTo: '', flags }, options);
   });
-  return addExamples(command, `train ${preset.name} ${preset.example}`);
+  return complete(command, `train ${preset.name} ${preset.example}`);
 }
 
 function addRunOptions(command: Command): Command {
@@ -93,6 +88,5 @@ function refuseUnknown(args: readonly string[], methods: readonly string[]): voi
   if (existsSync(first) || /\.ya?ml$/i.test(first)) return;
   throw new UsageError(
     `there is neither a method nor a recipe file called ${first}. Methods: ${methods.join(', ')}`,
-    { name: first, known: methods },
   );
 }

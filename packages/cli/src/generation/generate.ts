@@ -29,7 +29,7 @@ export async function generate(flags: GenerateFlags): Promise<void> {
   if (saveLatents !== undefined) checkTarget('--save-latents', saveLatents, force);
   if (saveTrajectory !== undefined) checkTarget('--save-trajectory', saveTrajectory, force);
   const words: Word[] = [];
-  for (const path of flags.embedding) words.push(await embedding(path, base));
+  for (const path of flags.embedding ?? []) words.push(await embedding(path, base));
   for (const word of words) tell(word, flags, output);
   refuseNonFinite(flags.base, base.weights);
 
@@ -50,7 +50,7 @@ export async function generate(flags: GenerateFlags): Promise<void> {
       sigmas: flags.sigmas,
       clipSkip: flags.clipSkip,
       onStep: ({ step, latents }) => {
-        line.step([], latents.shape[0]);
+        line.step({ steps: latents.shape[0]! });
         if (saveTrajectory !== undefined) trajectory.add(`latents.${step}`, latents);
       },
       onPicture: async ({ picture, latents, seed }, index) => {
@@ -128,7 +128,7 @@ function count(said: Readonly<Record<string, number | undefined>>): number {
 
 function tell(
   { text, token }: Word,
-  { prompt = [], negative }: GenerateFlags,
+  { prompt = [], negative = '' }: GenerateFlags,
   output: Output,
 ): void {
   output.note(text);

@@ -25,21 +25,24 @@ export function quietCommand(name: string): Command {
     });
 }
 
-/** A command of sdft, with the options that each has. */
+/** A command of sdft, to be completed by `complete`. */
 export function defineCommand(name: string, summary: string): Command {
-  return quietCommand(name)
-    .description(summary)
-    .option('--json', 'one JSON object a line on stdout, everything else on stderr')
-    .option('--debug', 'with every error, say where in the program it arose');
+  return quietCommand(name).description(summary);
 }
 
-/** Shows examples below a command's help; each without `sdft`. */
-export function addExamples(command: Command, ...examples: readonly string[]): Command {
+/**
+ * Adds, after its own, the options that each command has, and examples below its help.
+ * @param examples each without `sdft`
+ */
+export function complete(command: Command, ...examples: readonly string[]): Command {
   const title = examples.length === 1 ? 'Example:' : 'Examples:';
-  return command.addHelpText(
-    'after',
-    ['', title, ...examples.map((example) => `  sdft ${example}`)].join('\n'),
-  );
+  return command
+    .option('--json', 'one JSON object a line on stdout, everything else on stderr')
+    .option('--debug', 'with every error, say where in the program it arose')
+    .addHelpText(
+      'after',
+      ['', title, ...examples.map((example) => `  sdft ${example}`)].join('\n'),
+    );
 }
 
 /** As it is typed: `sdft train lora`. */

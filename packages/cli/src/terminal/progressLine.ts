@@ -18,6 +18,16 @@ export interface ProgressOptions {
   readonly unit?: string;
 }
 
+/** What is told of a step. */
+export interface Advance {
+  /** As a person reads them: `loss 0.0123`. */
+  readonly details?: readonly string[];
+  /** More than one where several were taken at once. */
+  readonly steps?: number;
+  /** How long one took; by default the time since the last. */
+  readonly seconds?: number;
+}
+
 /** Milliseconds between two drawings on a terminal, and between two lines elsewhere. */
 const DRAW_EVERY = 100;
 const LINE_EVERY = 15_000;
@@ -47,10 +57,10 @@ export class ProgressLine {
     this.draw();
   }
 
-  /** One more step is done, or several at once; pace and time left follow from the clock. */
-  step(details: readonly string[] = [], steps = 1): void {
+  /** A step is done; pace and time left follow from how long steps take. */
+  step({ details = [], steps = 1, seconds }: Advance = {}): void {
     const now = performance.now();
-    const took = (now - this.#lastStep) / 1000 / steps;
+    const took = seconds ?? (now - this.#lastStep) / 1000 / steps;
     const { done, total, perStep } = this.#state;
     // The first step also compiles and warms up.
     const pace =
@@ -68,11 +78,6 @@ export class ProgressLine {
       this.#lastShown = now;
       this.#stream.write(`${progressText(this.#now())}\n`);
     }
-  }
-
-  /** What took time since the last step was no part of the next one: a preview, say. */
-  resume(): void {
-    this.#lastStep = performance.now();
   }
 
   draw(): void {

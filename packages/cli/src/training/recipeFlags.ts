@@ -2,10 +2,23 @@ import { type Command, Option } from 'commander';
 import type { RecipeFlag } from '@sdft/methods';
 import { several } from '../options/values.ts';
 
+/** Headings of the help, by the setting that flags belong to; what is not here is the method's own. */
+const headings: Readonly<Record<string, string>> = {
+  ...under('Base model:', ['base', 'config', 'predictionType', 'vae', 'emaWeights']),
+  ...under('Pictures:', ['data', 'latentSampling', 'clipSkip']),
+  ...under('Optimizer:', ['optimizer', 'schedule', 'clip', 'clipMode', 'accumulate']),
+  ...under('Run:', ['flavour', 'steps', 'batch', 'seed', 'recompute', 'initFrom']),
+  ...under('Results:', ['save', 'preview']),
+};
+
+function under(heading: string, settings: readonly string[]): Record<string, string> {
+  return Object.fromEntries(settings.map((setting) => [setting, heading]));
+}
+
 /** Declares flags that the schema of a recipe names. */
 export function addRecipeFlags(command: Command, flags: readonly RecipeFlag[]): Command {
-  for (const { flag, description, choices, list } of flags) {
-    const option = new Option(flag, description);
+  for (const { flag, path, description, choices, list } of flags) {
+    const option = new Option(flag, description).helpGroup(headings[path[0]!] ?? 'Method:');
     if (list) option.argParser(several);
     else if (choices) option.choices(choices);
     command.addOption(option);
@@ -56,8 +69,10 @@ export function inFlags(message: string, flags: readonly RecipeFlag[]): string {
   const names = new Map(
     flags.map(({ flag, path }) => [path.join('.'), new Option(flag).long ?? flag]),
   );
-  return message.replace(
-    /^((?:.*: )?(?:- )?)([a-zA-Z.]+)(?= (?:must|is missing)\b)/gm,
-    (whole, before: string, name: string) => (names.has(name) ? before + names.get(name)! : whole),
-  );
+  const named = (whole: string, before: string, name: string): string =>
+    names.has(name) ? before + names.get(name)! : whole;
+  return message
+    .replace(/^((?:- )?)([a-zA-Z]+)(?=[ :])/gm, named)
+    .replace(/(^|[ ([])([a-zA-Z]+(?:\.[a-zA-Z]+)+)\b/gm, named)
+    .replace(/ is missing: text$/gm, ' is missing');
 }

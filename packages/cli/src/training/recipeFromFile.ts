@@ -12,8 +12,6 @@ export interface GivenRecipe {
   readonly relativeTo: string;
   /** The file, for messages. */
   readonly where?: string;
-  /** The command line that it was given on, without `sdft`. */
-  readonly typed: readonly string[];
   /** The flags that it was given as. */
   readonly flags?: readonly RecipeFlag[];
 }
@@ -25,7 +23,7 @@ export interface GivenRecipe {
 export function recipeFromFile(
   file: string | undefined,
   { resume, set = [] }: { readonly resume?: string; readonly set?: readonly string[] },
-): Omit<GivenRecipe, 'typed'> {
+): GivenRecipe {
   const path = file ?? (resume === undefined ? undefined : join(resume, 'recipe.yaml'));
   if (path === undefined)
     throw new UsageError(

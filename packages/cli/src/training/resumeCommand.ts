@@ -1,20 +1,18 @@
-/**
- * The command line that goes on with an interrupted run.
- * @param args of the command line that began it
- */
-export function resumeCommand(args: readonly string[], folder: string): string {
-  const kept = without(args, ['--resume', '--log-dir']);
-  return ['sdft', ...kept, '--resume', folder].map(quoted).join(' ');
-}
+import type { RunOptions } from '../commands/train.ts';
 
-/** Without these flags and what follows them. */
-function without(args: readonly string[], flags: readonly string[]): string[] {
-  return args.filter(
-    (arg, i) =>
-      !flags.includes(arg) &&
-      !flags.includes(args[i - 1] ?? '') &&
-      !flags.some((flag) => arg.startsWith(`${flag}=`)),
-  );
+/** The command line that goes on with an interrupted run: its recipe lies in its folder, the rest is said again. */
+export function resumeCommand(
+  folder: string,
+  { replay, backend, force }: Pick<RunOptions, 'replay' | 'backend' | 'force'>,
+): string {
+  return [
+    ...['sdft', 'train', '--resume', folder],
+    ...(replay === undefined ? [] : ['--replay', replay]),
+    ...(backend === 'cpu' ? [] : ['--backend', backend]),
+    ...(force ? ['--force'] : []),
+  ]
+    .map(quoted)
+    .join(' ');
 }
 
 /** As a POSIX shell reads it back. */

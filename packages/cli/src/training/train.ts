@@ -1,10 +1,10 @@
-import { existsSync } from 'node:fs';
 import { isAbsolute, join, resolve } from 'node:path';
 import { buildRun, metricLines, type Recipe, type Report, type Run } from '@sdft/methods';
 import { UserError } from '@sdft/tensor';
 import type { RunOptions } from '../commands/train.ts';
 import { Interrupted } from '../failures/status.ts';
 import { checkTarget } from '../files/checkTarget.ts';
+import { fromHere } from '../files/fromHere.ts';
 import { backendNamed } from '../options/backend.ts';
 import { finishFirst } from '../program/interruption.ts';
 import { Output } from '../terminal/output.ts';
@@ -14,6 +14,7 @@ import { described } from './described.ts';
 import type { GivenRecipe } from './recipeFromFile.ts';
 import { inFlags } from './recipeFlags.ts';
 import { resumeCommand } from './resumeCommand.ts';
+import { resumable, resume } from './resuming.ts';
 import { runFolder } from './runFolder.ts';
 
 /**
@@ -30,21 +31,23 @@ export async function train(given: GivenRecipe, options: RunOptions): Promise<vo
   });
   try {
     const out = outOf(given);
+    if (out !== undefined && options.backend !== 'null') checkTarget('--out', out, force);
+    if (options.record !== undefined) checkTarget('--record', options.record, force);
     const folder = runFolder(out ?? String(given.recipe['method'] ?? 'run'), options);
     await using run = await built(given, options, folder);
     output.note(described(run, folder));
     if (options.backend === 'null') {
       output.record({ parameters: run.plan.parameters, memory: run.plan.memory });
+      output.note('--backend null: planned, nothing computed');
       return;
     }
     const target = out ?? join(folder, 'output', `${run.recipe.method ?? 'result'}.safetensors`);
-    checkTarget('--out', target, force);
-    if (options.record !== undefined) checkTarget('--record', options.record, force);
     refuseNonFinite(run.base.name, run.base.weights);
-    if (options.resume !== undefined) await resumed(run, options.resume, output);
-    await loop(run, stop.signal, output, given.typed);
+    if (options.resume !== undefined) await resume(run, options.resume, output);
+    await stepping(run, stop.signal, output);
+    if (run.step < stepsOf(run)) throw await interrupted(run, options);
     for (const file of await run.save(target, { force }))
-      output.print(`${file}: what was learned in ${run.step} steps`);
+      output.print(`${fromHere(file)}: what was learned in ${run.step} steps`);
     output.print(`${folder}: recipe, metrics, and what else the run wrote`);
   } finally {
     output.end();
@@ -55,18 +58,19 @@ export async function train(given: GivenRecipe, options: RunOptions): Promise<vo
 /** The run, nothing computed yet. */
 async function built(
   { recipe, relativeTo, where, flags = [] }: GivenRecipe,
-  { backend, record, replay, resume, force }: RunOptions,
+  options: RunOptions,
   logDir: string,
 ): Promise<Run> {
+  const { backend, record, replay, force } = options;
   try {
     // What it holds is checked there.
-    return await buildRun(recipe as Recipe, {
+    return await buildRun(resumable(recipe, options) as Recipe, {
       backend: await backendNamed(backend),
       logDir,
       relativeTo,
       ...(record !== undefined && { record }),
       ...(replay !== undefined && { replay: resolve(replay) }),
-      ...(resume !== undefined && { resume: true }),
+      ...(options.resume !== undefined && { resume: true }),
       ...(force !== undefined && { force }),
     });
   } catch (error) {
@@ -82,38 +86,35 @@ function outOf({ recipe, relativeTo }: GivenRecipe): string | undefined {
   return typeof out !== 'string' || isAbsolute(out) ? out : join(relativeTo, out);
 }
 
-async function resumed(run: Run, folder: string, output: Output): Promise<void> {
-  const step = existsSync(folder) ? await run.resume(folder) : 0;
-  output.note(
-    step === 0
-      ? `${folder}: there is no state yet, so the run begins at the beginning`
-      : `${folder}: going on after step ${step}`,
-  );
-}
-
-/** Takes the steps that are left. Throws Interrupted where `signal` ends them early. */
-async function loop(
-  run: Run,
-  signal: AbortSignal,
-  output: Output,
-  typed: readonly string[],
-): Promise<void> {
+/** Takes the steps that are left, until `signal` ends them. Where a step fails, what was learned before it is saved. */
+async function stepping(run: Run, signal: AbortSignal, output: Output): Promise<void> {
   const total = stepsOf(run);
-  if (!signal.aborted && run.step < total) {
-    const line = output.progress({ title: 'training', total, done: run.step });
+  if (signal.aborted || run.step >= total) return;
+  const line = output.progress({ title: 'training', total, done: run.step });
+  try {
     for await (const report of run.steps(total - run.step, { signal })) {
       for (const metrics of metricLines(report)) output.record(metrics);
-      line.step(detailsOf(report));
-      for (const path of report.written) output.note(`wrote ${path}`);
+      line.step({ details: detailsOf(report), seconds: report.seconds });
+      if (report.written.length > 0)
+        output.note(`step ${report.step}: wrote ${report.written.join(', ')}`);
     }
+  } catch (error) {
     output.end();
+    if (!(error instanceof Error) || error.name !== 'UserError' || run.step === 0) throw error;
+    const state = await run.saveState().catch(() => undefined);
+    if (state !== undefined) output.note(`the state after step ${run.step} is saved: ${state}`);
+    throw error;
   }
-  if (run.step >= total) return;
+  output.end();
+}
+
+/** Saves the state of a run that Ctrl-C ended early, and says how to go on. */
+async function interrupted(run: Run, options: RunOptions): Promise<Interrupted> {
   if (run.step === 0)
-    throw new Interrupted('interrupted before the first step; there is nothing to save');
+    return new Interrupted('interrupted before the first step; there is nothing to save');
   const state = await run.saveState();
-  throw new Interrupted(
-    `interrupted after step ${run.step} of ${total}; saved ${state}\nGo on with:\n  ${resumeCommand(typed, run.folder!)}`,
+  return new Interrupted(
+    `interrupted after step ${run.step} of ${stepsOf(run)}; saved ${state}\nGo on with:\n  ${resumeCommand(run.folder!, options)}`,
   );
 }
 
