@@ -56,7 +56,8 @@ export async function assembleRun(
   composition: Composition,
   options: RunOptions = {},
 ): Promise<Run> {
-  const { recipe, adapters, objective, optimizer } = composition;
+  const { adapters, objective, optimizer } = composition;
+  let { recipe } = composition;
   const { backend = cpu(), relativeTo = '' } = options;
   const problems = new Problems();
 
@@ -67,11 +68,6 @@ export async function assembleRun(
   await problems.gather(() => checkEnding(recipe.save?.out, adapters));
   if (!recipe.data && options.replay === undefined)
     problems.add('there are no pictures: say data: { images: FOLDER }, or replay a record');
-  const rates = await problems.gather(() =>
-    adapters.map(({ lr }) =>
-      learningRate({ ...recipe.schedule, lr: lr ?? optimizer.lr, steps: recipe.steps }),
-    ),
-  );
   const base = await problems.gather(() =>
     openBase(recipe.base, {
       config: recipe.config,
@@ -113,6 +109,12 @@ export async function assembleRun(
           draws: draws(recipe.seed),
           sampling: recipe.latentSampling,
         }),
+  );
+  if (source) recipe = fitted(composition, source, problems);
+  const rates = await problems.gather(() =>
+    adapters.map(({ lr }) =>
+      learningRate({ ...recipe.schedule, lr: lr ?? optimizer.lr, steps: recipe.steps }),
+    ),
   );
   const initial = await problems.gather(() =>
     initialValues(composition, base!, attached!, relativeTo),
@@ -185,6 +187,22 @@ function checkEnding(out: string | undefined, adapters: readonly Adapter[]): voi
       throw new UserError(
         `save.out ${out}: what ${name} learns is written to files that end in ${files.endings.join(', ')}`,
       );
+}
+
+/** A replayed run is as long as its record, unless it says otherwise, and has its batches. */
+function fitted(
+  { given, recipe }: Composition,
+  { microSteps, instances }: BatchSource,
+  problems: Problems,
+): ResolvedRecipe {
+  if (microSteps === undefined) return recipe;
+  const { accumulate } = recipe;
+  const most = Math.floor(microSteps / accumulate);
+  if (most === 0 || (given.steps !== undefined && given.steps > most))
+    problems.add(
+      `${given.steps ?? 1} steps of ${accumulate} micro-step${accumulate === 1 ? '' : 's'} are asked for; the record holds ${microSteps} micro-steps`,
+    );
+  return { ...recipe, batch: instances, steps: given.steps ?? most };
 }
 
 function openData(

@@ -18,6 +18,8 @@ import type { CommonSettings, Flavour, Recipe } from './schema.ts';
 
 /** A recipe with every default filled in, and the parts that it names. */
 export interface Composition {
+  /** As it was given. */
+  readonly given: Recipe;
   readonly recipe: ResolvedRecipe;
   readonly adapters: readonly Adapter[];
   readonly objective: Objective<Needs>;
@@ -110,7 +112,7 @@ export async function compose(
     problems.add(
       `the objective needs pictures of the class, and the data has none: say data.classImages: { images: FOLDER } (in TypeScript: withClassImages(images(...), FOLDER))`,
     );
-  return { recipe, ...method, optimizer };
+  return { given, recipe, ...method, optimizer };
 }
 
 function methodOf(

@@ -33,7 +33,7 @@ export async function planOf(parts: {
     );
   if (most !== undefined && recipe.steps !== undefined && recipe.steps > most)
     warnings.push(
-      `the run ends after ${most} of ${recipe.steps} steps: there the ${source.microSteps === undefined ? 'learning rates run out' : 'record or the learning rates end'}`,
+      `the run ends after ${most} of ${recipe.steps} steps: there the learning rates run out`,
     );
   return {
     parameters: [...trained.values()].reduce(

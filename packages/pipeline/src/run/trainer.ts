@@ -1,4 +1,5 @@
 /** @file The training graph at work: feeds it step by step, and watches what comes out. */
+import { findNonFinite } from '@sdft/models';
 import type { Schedule } from '@sdft/optim';
 import { type Backend, type Executable, hostArray, type HostArray, UserError } from '@sdft/tensor';
 import type { BatchSource } from '../batches/source.ts';
@@ -83,7 +84,10 @@ export class Trainer {
       weights: base.weights,
       state: this.#initial,
     });
-    return this.#executable;
+    const executable = await this.#executable;
+    // From now on the executable holds them.
+    this.#initial = {};
+    return executable;
   }
 
   /**
@@ -206,8 +210,12 @@ export class Trainer {
 
   #notFinite(k: number, loss: number, gradNorm: number): UserError {
     const what = Number.isFinite(loss) ? `the gradient is ${gradNorm}` : `the loss is ${loss}`;
+    const [broken] = this.#step === 0 ? findNonFinite(this.#parts.base.weights) : [];
+    const why = broken
+      ? `The base holds ${broken.count} numbers in ${broken.name} that are not finite: get it again, or use another`
+      : 'Lower the learning rate, or clip the gradient';
     return new UserError(
-      `step ${this.#step + 1} (micro-step ${k}): ${what}. The trained values are those of step ${this.#step}, unharmed. Lower the learning rate or clip the gradient; at the first step, look for NaN in the base and in the pictures`,
+      `step ${this.#step + 1} (micro-step ${k}): ${what}. What was trained is as after step ${this.#step}, unharmed. ${why}`,
     );
   }
 
