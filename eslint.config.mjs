@@ -17,7 +17,7 @@ const arrows = {
 const layer = (name) => `layer:${name}`;
 
 export default defineConfig(
-  globalIgnores(['**/dist', '**/coverage', '**/node_modules', '.nx', '**/*.py']),
+  globalIgnores(['**/dist', '**/.cache', '**/coverage', '**/node_modules', '.nx', '**/*.py']),
   js.configs.recommended,
   tseslint.configs.recommended,
   {
@@ -51,7 +51,7 @@ export default defineConfig(
         'error',
         {
           enforceBuildableLibDependency: false,
-          allow: ['**/vitest.long.ts'],
+          allow: ['vitest\\.long\\.ts$'],
           depConstraints: Object.entries(arrows).map(([name, targets]) => ({
             sourceTag: layer(name),
             onlyDependOnLibsWithTags: targets.map(layer),
