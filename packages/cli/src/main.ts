@@ -13,7 +13,8 @@ import { version } from './version.ts';
  * @returns the exit status: 0 done, 2 the input or the machine is wrong, 130 interrupted, 1 a fault of sdft
  */
 export async function main(args: readonly string[]): Promise<Status> {
-  process.stdout.on('error', leaveClosedPipe);
+  process.stdout.on('error', endUnheard);
+  process.stderr.on('error', () => process.exit(status.yours));
   watchForInterruption();
   const [name = '--help'] = args;
   let called = 'sdft';
@@ -53,8 +54,12 @@ async function commandNamed(name: string, args: readonly string[]): Promise<Comm
     .addCommand(await define(entry.summary, args));
 }
 
-/** Who reads our output may stop reading, as `head` does: then there is nobody left to tell. */
-function leaveClosedPipe(error: NodeJS.ErrnoException): void {
-  if (error.code !== 'EPIPE') throw error;
-  process.exit(status.interrupted);
+/**
+ * What we say cannot be written any more. Who reads it may have stopped reading, as `head` does: that is an interruption. Else it goes to a
+ * file on a disk that is full.
+ */
+function endUnheard(error: NodeJS.ErrnoException): void {
+  if (error.code === 'EPIPE') process.exit(status.interrupted);
+  process.stderr.write(`sdft: its output cannot be written: ${error.message}; make room\n`);
+  process.exit(status.yours);
 }

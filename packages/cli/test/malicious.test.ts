@@ -1,5 +1,5 @@
 /** @file What a hostile file makes the program do, as the operating system sees it. */
-import { copyFileSync, mkdirSync, readFileSync } from 'node:fs';
+import { copyFileSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { goldens, program, runProgram, temporaryFolder } from './sdft.ts';
@@ -22,7 +22,9 @@ interface Seen {
 async function traced(name: string, args: readonly string[]): Promise<Seen> {
   const log = join(folder, `${name}.strace`);
   const watch = ['strace', '-f', '-qq', '-o', log, '-e', `trace=${CALLS}`, ...program];
-  const { code, stderr } = await runProgram([...watch, ...args], { cwd: folder });
+  // Without Node's cache of compiled sources, which it would write.
+  const env = { ...process.env, NODE_DISABLE_COMPILE_CACHE: '1' };
+  const { code, stderr } = await runProgram([...watch, ...args], { cwd: folder, env });
   const calls = readFileSync(log, 'utf8').split('\n');
   const opens = calls.filter((call) => /\b(open|openat|creat)\(/.test(call));
   const file = (call: string): string => /"([^"]*)"/.exec(call)?.[1] ?? '';
@@ -41,25 +43,43 @@ async function traced(name: string, args: readonly string[]): Promise<Seen> {
   };
 }
 
-describe('a malicious file', () => {
-  test('starts no process, opens no connection and no other file', async ({ skip }) => {
-    const found = await runProgram(['strace', '-V']).catch(() => undefined);
+/** What reads a file, and a file that it reads happily. */
+const readers = [
+  ['inspect', goldens('files/model-f16.ckpt'), (file: string) => ['inspect', file]],
+  [
+    'a base model',
+    goldens('files/model-f16.ckpt'),
+    (file: string) => ['tokenize', '--base', file, '--config', goldens('tiny-sd'), 'a text'],
+  ],
+  [
+    'an embedding',
+    goldens('train/ti_a1111/result.pt'),
+    (file: string) => [
+      ...['generate', '--base', goldens('tiny-sd'), '--embedding', file, '--prompt', 'a text'],
+      ...['--steps', '1', '--size', '16x16', '--out', 'pictures', '--force'],
+    ],
+  ],
+] as const;
+
+const found = await runProgram(['strace', '-V']).catch(() => undefined);
+
+describe('a malicious file starts no process, opens no connection and no other file', () => {
+  test.for(readers)('as what is read by %s', async ([name, harmless, command], { skip }) => {
     if (found?.code !== 0)
-      skip(
-        'strace is not installed, without which nobody sees what the program does: apt-get install strace',
-      );
-    mkdirSync(join(folder, 'models'));
-    const [hostile, harmless] = ['hostile', 'harmless'].map((name) => `models/${name}.ckpt`);
-    copyFileSync(goldens('files/malicious-sample.ckpt'), join(folder, hostile!));
-    copyFileSync(goldens('files/model-f16.ckpt'), join(folder, harmless!));
+      skip('without strace nobody sees what the program does: apt-get install strace');
+    const usualFile = `${name}.harmless.pt`;
+    const hostileFile = `${name}.hostile.pt`;
+    copyFileSync(harmless, join(folder, usualFile));
+    copyFileSync(goldens('files/malicious-sample.ckpt'), join(folder, hostileFile));
 
-    const usual = await traced('harmless', ['inspect', harmless!]);
-    expect(usual).toMatchObject({ code: 0, processes: [], connections: [], written: [] });
-    expect(usual.files).toContain(harmless);
+    const usual = await traced(`${name} harmless`, command(usualFile));
+    expect(usual.code, usual.stderr).toBe(0);
+    expect(usual).toMatchObject({ processes: [], connections: [] });
+    expect(usual.files).toContain(usualFile);
 
-    const seen = await traced('hostile', ['inspect', hostile!]);
+    const seen = await traced(`${name} hostile`, command(hostileFile));
     expect(seen).toMatchObject({ code: 2, processes: [], connections: [], written: [] });
     expect(seen.stderr).toContain('posix.system');
-    expect([...seen.files].filter((path) => !usual.files.has(path))).toEqual([hostile]);
+    expect([...seen.files].filter((path) => !usual.files.has(path))).toEqual([hostileFile]);
   });
 });

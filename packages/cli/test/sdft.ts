@@ -25,6 +25,12 @@ export interface Ended {
   readonly stderr: string;
 }
 
+/** As the tests' own, and Node keeps what it makes of the sources: else every start takes half a second longer. */
+export const environment: NodeJS.ProcessEnv = {
+  ...process.env,
+  NODE_COMPILE_CACHE: pathOf('packages/cli/.cache/compile'),
+};
+
 /** Runs `sdft` to its end. */
 export const sdft = (args: readonly string[], options: SpawnOptions = {}): Promise<Ended> =>
   runProgram([...program, ...args], options);
@@ -35,7 +41,11 @@ export function runProgram(
   options: SpawnOptions = {},
 ): Promise<Ended> {
   return new Promise((resolve, reject) => {
-    const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], ...options });
+    const child = spawn(command, args, {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: environment,
+      ...options,
+    });
     let stdout = '';
     let stderr = '';
     child.stdout?.on('data', (text) => (stdout += text));

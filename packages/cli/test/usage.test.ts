@@ -34,7 +34,7 @@ describe('a mistaken command line ends with status 2, and says what is meant', (
       /Did you mean --prompt\?/,
     ],
     [['tokenize', '--base'], /--base <base>' argument missing/, /See sdft tokenize --help/],
-    [['tokenize', 'text'], /required option '--base <base>' not specified/, /./],
+    [['tokenize', 'text'], /--base <base> is missing/, /nano/],
     [['tokenize', '--base', 'nano'], /missing required argument 'text'/, /./],
     [
       ['eval', 'unett', '--base', 'nano', '--inputs', 'x', '--output', 'y'],

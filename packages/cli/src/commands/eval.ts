@@ -3,7 +3,12 @@ import { checkTarget } from '../files/checkTarget.ts';
 import { addBackendOption, backendNamed, type BackendName } from '../options/backend.ts';
 import { addBaseOptions, type BaseOptions, openModel } from '../options/base.ts';
 import { wholeNumber } from '../options/values.ts';
-import { complete, type CommonOptions, defineCommand } from '../program/defineCommand.ts';
+import {
+  complete,
+  type CommonOptions,
+  defineCommand,
+  requireOption,
+} from '../program/defineCommand.ts';
 import { Output } from '../terminal/output.ts';
 import { seconds } from '../terminal/quantities.ts';
 
@@ -30,9 +35,10 @@ export function evalCommand(summary: string): Command {
   const command = defineCommand('eval', summary).addArgument(
     new Argument('<module>', 'which network').choices(moduleNames),
   );
-  addBaseOptions(command)
-    .requiredOption('--inputs <file>', 'safetensors file with the inputs')
-    .requiredOption('--output <file>', 'safetensors file to write')
+  addBaseOptions(command);
+  requireOption(command, '--inputs <file>', 'safetensors file with the inputs');
+  requireOption(command, '--output <file>', 'safetensors file to write');
+  command
     .option(
       '--clip-skip <n>',
       'text: 1 takes the last layer, 2 the one before, with the final norm',

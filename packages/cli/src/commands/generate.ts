@@ -3,7 +3,12 @@ import { type Command, Option } from 'commander';
 import { addBackendOption, type BackendName } from '../options/backend.ts';
 import { addBaseOptions, type BaseOptions } from '../options/base.ts';
 import { realNumber, several, type Size, size, wholeNumber } from '../options/values.ts';
-import { complete, type CommonOptions, defineCommand } from '../program/defineCommand.ts';
+import {
+  complete,
+  type CommonOptions,
+  defineCommand,
+  requireOption,
+} from '../program/defineCommand.ts';
 
 export interface GenerateFlags extends CommonOptions, BaseOptions {
   readonly prompt?: readonly string[];
@@ -76,12 +81,14 @@ export function generateCommand(summary: string): Command {
     )
     .option('--save-latents <file>', 'write the final latents, as the sampler leaves them')
     .option('--save-trajectory <file>', 'write latents.K after each sampler step K')
-    .requiredOption('--out <dir>', 'folder for the pictures, NUMBER-seed-SEED.png')
-    .option('--force', 'overwrite what is there')
     .action(async (flags: GenerateFlags) => {
       const { generate } = await import('../generation/generate.ts');
       await generate(flags);
     });
+  requireOption(command, '--out <dir>', 'folder for the pictures, NUMBER-seed-SEED.png').option(
+    '--force',
+    'overwrite what is there',
+  );
   addBackendOption(command, ['cpu', 'reference'], 'what computes; reference is slow and exact');
   return complete(
     command,

@@ -2,7 +2,12 @@ import { Argument, type Command } from 'commander';
 import { UsageError } from '../failures/usageError.ts';
 import { basePath } from '../options/base.ts';
 import { wholeNumber } from '../options/values.ts';
-import { complete, type CommonOptions, defineCommand } from '../program/defineCommand.ts';
+import {
+  complete,
+  type CommonOptions,
+  defineCommand,
+  requireOption,
+} from '../program/defineCommand.ts';
 import { Output } from '../terminal/output.ts';
 import { seconds } from '../terminal/quantities.ts';
 
@@ -17,9 +22,10 @@ interface InitOptions extends CommonOptions {
 
 /** `sdft init`: random weights of a known architecture, in diffusers layout. */
 export function initCommand(summary: string): Command {
-  const command = defineCommand('init', summary)
-    .addArgument(new Argument('<architecture>').choices(names))
-    .requiredOption('--out <dir>', 'folder to make')
+  const command = defineCommand('init', summary).addArgument(
+    new Argument('<architecture>').choices(names),
+  );
+  requireOption(command, '--out <dir>', 'folder to make')
     .option(
       '--seed <n>',
       'the same seed gives the same files',

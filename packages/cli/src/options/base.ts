@@ -1,5 +1,6 @@
 import type { Checkpoint } from '@sdft/models';
 import { type Command, Option } from 'commander';
+import { requireOption } from '../program/defineCommand.ts';
 import type { Output } from '../terminal/output.ts';
 
 /** Flags of every command that reads a base model. */
@@ -13,11 +14,11 @@ export interface BaseOptions {
 
 /** Declares them. */
 export function addBaseOptions(command: Command): Command {
-  return command
-    .requiredOption(
-      '--base <base>',
-      'base model: a folder in diffusers layout, an ldm .safetensors or .ckpt, or nano (a small one that comes along)',
-    )
+  return requireOption(
+    command,
+    '--base <base>',
+    'base model: a folder in diffusers layout, an ldm .safetensors or .ckpt, or nano (a small one that comes along)',
+  )
     .option(
       '--config <path>',
       'how a single-file base is built: a diffusers folder, .yaml or .json',

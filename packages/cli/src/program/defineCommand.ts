@@ -30,6 +30,17 @@ export function defineCommand(name: string, summary: string): Command {
   return quietCommand(name).description(summary);
 }
 
+/** Declares an option that has to be given. Commander's own way would complain about it before it complains about a misspelt one. */
+export function requireOption(command: Command, flags: string, description: string): Command {
+  const option = command.createOption(flags, description);
+  return command.addOption(option).hook('preAction', () => {
+    if (command.getOptionValue(option.attributeName()) === undefined)
+      throw new UsageError(
+        `${option.flags} is missing: ${description}. See ${fullName(command)} --help`,
+      );
+  });
+}
+
 /**
  * Adds, after its own, the options that each command has, and examples below its help.
  * @param examples each without `sdft`

@@ -1,0 +1,150 @@
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { openSafetensors } from '@sdft/models';
+import { describe, expect, test } from 'vitest';
+import sharp from 'sharp';
+import { goldens, jsonLines, sdft, temporaryFolder } from './sdft.ts';
+import { errorOf, floats, numbers, tensor, write } from './tensors.ts';
+
+const folder = temporaryFolder();
+const at = (name: string): string => join(folder, name);
+const run = (...args: readonly string[]) => sdft(['generate', ...args], { cwd: folder });
+
+describe('samplers, against diffusers', () => {
+  const file = goldens('forward/tiny-sd.sampling.safetensors');
+  const cases: readonly (readonly [golden: string, calls: number, ...flags: string[]])[] = [
+    ['ddim', 10, 'ddim'],
+    ['euler', 10, 'euler'],
+    ['euler_linspace', 10, 'euler', '--spacing', 'linspace'],
+    ['euler_karras', 10, 'euler', '--spacing', 'linspace', '--sigmas', 'karras'],
+    ['pndm', 11, 'plms'],
+    ['dpmpp_2m', 10, 'dpmpp-2m'],
+    ['dpmpp_2m_karras', 10, 'dpmpp-2m', '--spacing', 'linspace', '--sigmas', 'karras'],
+  ];
+
+  test.for(cases)('%s', async ([golden, calls, ...flags]) => {
+    const [ids, latents, final, trajectory] = ['ids', 'latents', 'final', 'trajectory'].map(
+      (name) => at(`${golden}.${name}.safetensors`),
+    ) as [string, string, string, string];
+    await write(ids, {
+      cond_ids: tensor(file, 'cond_ids'),
+      uncond_ids: tensor(file, 'uncond_ids'),
+    });
+    await write(latents, { latents: tensor(file, 'initial_latents') });
+    const ended = await run(
+      ...['--base', goldens('tiny-sd'), '--prompt-ids', ids, '--latents', latents],
+      ...['--steps', '10', '--cfg', '7.5', '--sampler', ...flags, '--out', golden],
+      ...['--save-latents', final, '--save-trajectory', trajectory],
+    );
+    expect(ended.code, ended.stderr).toBe(0);
+    expect(openSafetensors(trajectory).tensors.size).toBe(calls);
+    for (const [path, ours, theirs] of [
+      [trajectory, 'latents.0', 'after_step_0'],
+      [trajectory, 'latents.4', 'after_step_4'],
+      [trajectory, `latents.${calls - 1}`, 'final_latents'],
+      [final, 'latents', 'final_latents'],
+    ] as const) {
+      expect(tensor(path, ours).shape).toEqual([2, 4, 8, 8]);
+      const { rms } = errorOf(numbers(path, ours), numbers(file, `${golden}.${theirs}`));
+      expect(rms, `${golden}, ${theirs}`).toBeLessThanOrEqual(1e-4);
+    }
+    if (golden === 'ddim') await expectPictures(golden, numbers(file, 'ddim.decoded'));
+  });
+
+  /** The pictures hold what diffusers decoded, as bytes. */
+  async function expectPictures(name: string, decoded: Float32Array): Promise<void> {
+    const files = readdirSync(at(name)).sort();
+    expect(files.length).toBe(2);
+    const plane = 64 * 64;
+    for (const [i, png] of files.entries()) {
+      const { data, info } = await sharp(at(join(name, png)))
+        .raw()
+        .toBuffer({ resolveWithObject: true });
+      expect(info).toMatchObject({ width: 64, height: 64, channels: 3 });
+      const off = Array.from(data, (byte, at_) => {
+        const value = decoded[3 * plane * i + (at_ % 3) * plane + Math.floor(at_ / 3)]!;
+        return Math.abs(byte - 255 * Math.min(1, Math.max(0, value / 2 + 0.5)));
+      });
+      // Rounding to bytes is half a step.
+      expect(Math.max(...off)).toBeLessThan(0.51);
+    }
+  }
+});
+
+describe('on the model that comes along', () => {
+  const draw = (...more: readonly string[]) =>
+    run('--base', 'nano', '--steps', '2', '--cfg', '4', ...more);
+
+  test('pictures are numbered, tell their seeds, and come again with them', async () => {
+    const prompts = ['--prompt', 'a flat drawing of boy', '--prompt', 'a soft drawing of boy'];
+    const ended = await draw(...prompts, '-n', '2', '--seed', '5', '--out', 'a', '--json');
+    expect(ended.code, ended.stderr).toBe(0);
+    const names = ['00000-seed-5', '00001-seed-6', '00002-seed-5', '00003-seed-6'];
+    expect(readdirSync(at('a')).sort()).toEqual(names.map((name) => `${name}.png`));
+    expect(jsonLines(ended)).toEqual(
+      names.map((name, i) => ({
+        file: join('a', `${name}.png`),
+        seed: 5 + (i % 2),
+        prompt: prompts[i < 2 ? 1 : 3],
+      })),
+    );
+
+    const again = await draw('--prompt', prompts[1]!, '--seed', '6', '--out', 'b');
+    expect(again).toMatchObject({ code: 0, stdout: `${join('b', '00000-seed-6.png')}\n` });
+    expect(readFileSync(at('b/00000-seed-6.png'))).toEqual(readFileSync(at('a/00001-seed-6.png')));
+  });
+
+  test('a trained word changes what is drawn; it is called as the file says', async () => {
+    const vectors = (value: number) => floats(Array(320).fill(value), [2, 160]);
+    await write(at('word.safetensors'), { '<thing>': vectors(0.05) });
+    const flags = ['--prompt', 'a <thing>', '--seed', '1', '--size', '64x64'];
+    const ended = await draw(...flags, '--embedding', 'word.safetensors', '--out', 'with');
+    expect(ended.code, ended.stderr).toBe(0);
+    expect(ended.stderr).toContain('word.safetensors: 2 vectors; prompts call it <thing>');
+    await draw(...flags, '--out', 'without');
+    const [one, other] = ['with', 'without'].map((name) =>
+      readFileSync(at(`${name}/00000-seed-1.png`)),
+    );
+    expect(one!.equals(other!)).toBe(false);
+  });
+});
+
+describe('refused:', () => {
+  const refused = async (args: readonly string[], ...said: readonly string[]): Promise<void> => {
+    const { code, stdout, stderr } = await run('--base', 'nano', '--out', 'no', ...args);
+    for (const text of said) expect(stderr).toContain(text);
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+    expect(existsSync(at('no'))).toBe(false);
+  };
+  test('nothing to draw', () => refused([], '--prompt'));
+  test('a size that is no multiple of a latent', () =>
+    refused(['--prompt', 'x', '--size', '63x64'], '63 x 64', '8'));
+  test('a size that is none', () => refused(['--prompt', 'x', '--size', 'big'], '--size', '"big"'));
+  test('an embedding for another model', () =>
+    refused(
+      ['--prompt', 'x', '--embedding', goldens('train/ti/result.safetensors')],
+      'result.safetensors',
+      '12 wide',
+      '160',
+    ));
+  test('Karras levels where there are none', () =>
+    refused(['--prompt', 'x', '--sigmas', 'karras'], 'karras', 'euler'));
+  test('latents of another model', async () => {
+    await write(at('latents.safetensors'), { latents: floats(Array(256).fill(0), [1, 4, 8, 8]) });
+    await refused(['--prompt', 'x', '--latents', 'latents.safetensors'], 'latents', '[B, 8, h, w]');
+  });
+  test('numbers of pictures that disagree', async () => {
+    await write(at('two.safetensors'), { latents: floats(Array(1024).fill(0), [2, 8, 8, 8]) });
+    await refused(['--prompt', 'x', '-n', '3', '--latents', 'two.safetensors'], '-n', '--latents');
+  });
+  test('to overwrite a picture', async () => {
+    mkdirSync(at('yes'));
+    writeFileSync(at('yes/00000-seed-1.png'), 'mine');
+    const { code, stderr } = await run(
+      ...['--base', 'nano', '--prompt', 'x', '--seed', '1', '--out', 'yes'],
+    );
+    expect(code).toBe(2);
+    expect(stderr).toContain('00000-seed-1.png');
+    expect(readFileSync(at('yes/00000-seed-1.png'), 'utf8')).toBe('mine');
+  });
+});

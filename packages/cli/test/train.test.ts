@@ -1,0 +1,177 @@
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { withNaN } from './damage.ts';
+import {
+  environment,
+  goldens,
+  jsonLines,
+  program,
+  runProgram,
+  sdft,
+  temporaryFolder,
+} from './sdft.ts';
+import { type Line, pictures, teach } from './training.ts';
+
+const folder = temporaryFolder();
+const at = (name: string): string => join(folder, name);
+pictures(folder);
+const run = (args: readonly string[]) => sdft(args, { cwd: folder });
+
+describe('a recipe file', () => {
+  const recipe = (name: string, more: string): string => {
+    mkdirSync(at('recipes'), { recursive: true });
+    const text = `
+base: nano
+method: textual-inversion
+token: <x>
+init: boy
+data: { images: ../pictures, template: 'a flat drawing of {}' }
+optimizer: { lr: 5e-3 }
+seed: 7
+save: { out: ${name}.safetensors }
+${more}`;
+    writeFileSync(at(`recipes/${name}.yaml`), text);
+    return `recipes/${name}.yaml`;
+  };
+
+  test('trains as the flags do; its paths start from the file; --set changes it', async () => {
+    const path = recipe('same', 'steps: 100');
+    const ended = await run(['train', path, '--set', 'steps=2', '--json']);
+    expect(ended.code, ended.stderr).toBe(0);
+    const flags = await run(teach('pictures', 'flags.safetensors', '--steps', '2', '--json'));
+    expect(flags.code, flags.stderr).toBe(0);
+    expect(ended.stdout).toBe(flags.stdout);
+    expect(jsonLines<Line>(ended).map(({ step }) => step)).toEqual([1, 2]);
+    expect(readFileSync(at('recipes/same.safetensors'))).toEqual(
+      readFileSync(at('flags.safetensors')),
+    );
+  });
+
+  test('with mistakes is refused, all of them at once', async () => {
+    const { code, stderr, stdout } = await run(['train', recipe('wrong', 'stesp: 5\nbatch: 0')]);
+    expect(stderr).toContain('wrong.yaml: 2 problems');
+    expect(stderr).toContain('there is no setting stesp; did you mean steps?');
+    expect(stderr).toContain('batch must be at least 1, not 0');
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+  });
+});
+
+test('what a run says: to people on stderr before and after, to programs on stdout', async () => {
+  const ended = await run(teach('pictures', 'told.pt', '--steps', '2'));
+  expect(ended.code, ended.stderr).toBe(0);
+  expect(ended.stderr).toMatch(/^base: nano, 12\.7 M parameters, predicts noise/m);
+  expect(ended.stderr).toMatch(/^data: 4 pictures, 64 x 64 pixels, 1 caption$/m);
+  expect(ended.stderr).toMatch(/^memory: about [\d.]+ MB \(weights [\d.]+ MB, /m);
+  expect(ended.stdout).toMatch(/^told\.pt: what was learned in 2 steps\nruns\/told: recipe/);
+  // Nothing that only a terminal understands.
+  for (const control of ['\r', '\u001b'])
+    expect(ended.stdout + ended.stderr).not.toContain(control);
+  expect(readdirSync(at('runs/told')).sort()).toEqual(['metrics.jsonl', 'recipe.yaml']);
+});
+
+test('captions that are too long are shown with what is cut off', async () => {
+  const template = `{} ${'word '.repeat(80)}and the end of it`;
+  const ended = await run([
+    ...teach('pictures', 'long.pt', '--steps', '1', '--backend', 'null'),
+    ...['--template', template],
+  ]);
+  expect(ended.code, ended.stderr).toBe(0);
+  expect(ended.stderr).toMatch(/1 of 1 captions have more than 75 tokens/);
+  expect(ended.stderr).toMatch(/loses ".*and the end of it"/);
+});
+
+test('--backend null plans and computes nothing', async () => {
+  const ended = await run(teach('pictures', 'null.pt', '--backend', 'null', '--json'));
+  expect(ended.code, ended.stderr).toBe(0);
+  const [plan, ...more] = jsonLines<{ parameters: number; memory: { total: number } }>(ended);
+  expect(more).toEqual([]);
+  expect(plan!.parameters).toBe(160);
+  expect(plan!.memory.total).toBeGreaterThan(4e7);
+  expect([existsSync(at('null.pt')), existsSync(at('runs/null'))]).toEqual([false, false]);
+});
+
+test('a run is recorded, and trained again from the record alone', async () => {
+  const record = ['--record', 'record.safetensors'];
+  const first = await run(teach('pictures', 'first.pt', '--steps', '2', '--json', ...record));
+  expect(first.code, first.stderr).toBe(0);
+  const again = await run([
+    ...['train', 'textual-inversion', '--base', 'nano', '--replay', 'record.safetensors'],
+    ...['--token', '<x>', '--init', 'boy', '--lr', '5e-3', '--out', 'again.pt', '--json'],
+  ]);
+  expect(again.code, again.stderr).toBe(0);
+  expect(again.stdout).toBe(first.stdout);
+});
+
+describe('refused before anything is computed:', () => {
+  const refused = async (args: readonly string[], ...said: readonly string[]): Promise<void> => {
+    const { code, stdout, stderr } = await run(args);
+    for (const text of said) expect(stderr).toContain(text);
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+    expect(stderr).not.toMatch(/^training +\d/m);
+  };
+  const teachOn = (folderOfPictures: string, ...more: readonly string[]) =>
+    teach(folderOfPictures, 'refused.pt', '--steps', '2', ...more);
+
+  test('a folder without pictures', async () => {
+    mkdirSync(at('empty'));
+    await refused(teachOn('empty'), 'empty has no pictures');
+  });
+  test('a missing folder', () => refused(teachOn('nowhere'), 'nowhere'));
+  test('a broken jpeg', async () => {
+    mkdirSync(at('broken'));
+    writeFileSync(at('broken/half.jpg'), Buffer.from('ffd8ffe000104a46494600010100', 'hex'));
+    await refused(teachOn('broken'), 'half.jpg', 'broken');
+  });
+  test('weights that are NaN', async () => {
+    const base = withNaN(at('nan'), 'conv_out.weight');
+    await refused(teachOn('pictures', '--base', base), base, 'unet.conv_out.weight', 'NaN');
+  });
+  test('captions without the word', () =>
+    refused(teachOn('pictures', '--template', 'a boy'), 'no caption contains <x>', '--template'));
+  test('a result that exists', async () => {
+    writeFileSync(at('mine.pt'), 'mine');
+    await refused(teach('pictures', 'mine.pt', '--steps', '1'), 'mine.pt', '--force');
+    expect(readFileSync(at('mine.pt'), 'utf8')).toBe('mine');
+  });
+  test('a kind of result that nobody reads', () =>
+    refused(
+      teach('pictures', 'x.gguf', '--steps', '1'),
+      '--out x.gguf',
+      '.safetensors, .bin, .pt',
+    ));
+  test('settings out of range, under the names of their flags', () =>
+    refused(teachOn('pictures', '--flip', '2', '--batch', '0'), '--flip must', '--batch must'));
+  test('a word that exists', () =>
+    refused(
+      teachOn('pictures', '--base', goldens('tiny-sd'), '--token', 'cup'),
+      '"cup" is in the vocabulary already',
+    ));
+  test('webgpu', () =>
+    refused(teachOn('pictures', '--backend', 'webgpu'), 'no webgpu backend', '--backend cpu'));
+  test('half precision', () =>
+    refused(teachOn('pictures', '--precision', 'f16'), '--precision', 'f32'));
+  test('a method that does not exist', () =>
+    refused(['train', 'lora', '--base', 'nano'], 'lora', 'textual-inversion'));
+});
+
+test('a disk that fills up is said, and leaves nothing half-written', async () => {
+  mkdirSync(at('tmp'));
+  const command = [
+    ...program,
+    ...['train', 'textual-inversion', '--base', goldens('tiny-sd'), '--token', '<my-cup>'],
+    ...['--replay', goldens('train/ti/replay.safetensors'), '--init', 'cup', '--out', 'full.pt'],
+    ...['--backend', 'reference'],
+  ];
+  const quoted = command.map((word) => `'${word}'`).join(' ');
+  const { code, stderr } = await runProgram(['bash', '-c', `ulimit -f 0; ${quoted}`], {
+    cwd: folder,
+    env: { ...environment, TMPDIR: at('tmp') },
+  });
+  expect(stderr).toContain('runs/full/recipe.yaml');
+  expect(stderr).toMatch(/larger than allowed here/);
+  expect(code).toBe(2);
+  expect(existsSync(at('full.pt'))).toBe(false);
+  expect(readdirSync(at('tmp'))).toEqual([]);
+  expect(readdirSync(at('runs/full'))).toEqual([]);
+});
