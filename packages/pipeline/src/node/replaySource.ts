@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { openSafetensors } from '@sdft/models';
-import { hostArray, type HostArray, internal, nearest, UserError, type Weight } from '@sdft/tensor';
+import { hostArray, type HostArray, internal, UserError, type Weight } from '@sdft/tensor';
 import type { BatchSource, MicroBatch } from '../batches/source.ts';
 import type { PictureEncoder } from '../encoding/pictureEncoder.ts';
 import { type Base, pixelsPerLatent } from '../training/base.ts';
@@ -145,12 +145,10 @@ function checkDraws(
 ): void {
   for (const { name, shape } of draws) {
     const weight = first.get(name);
-    if (!weight) {
-      const close = nearest(name, first.keys());
+    if (!weight)
       throw new UserError(
-        `${path}: holds no draw called ${name}, which this run needs; it has ${[...first.keys()].join(', ')}${close === undefined ? '' : ` (nearest: ${close})`}`,
+        `${path}: holds no draw called ${name}, which this run needs; it has ${[...first.keys()].join(', ')}`,
       );
-    }
     if (String(weight.shape) !== String(shape))
       throw new UserError(
         `${path}: 0.${name} has shape [${weight.shape.join(', ')}], this run draws [${shape.join(', ')}]`,

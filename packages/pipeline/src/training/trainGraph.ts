@@ -189,9 +189,9 @@ function gradientsOf(
 
 /** Whether a gradient is the zero that `grad` gives where there is no way from the loss. */
 function isZero({ builder, id }: Tensor): boolean {
-  const node = builder.node(id);
-  const source = node.op === 'broadcast' ? builder.node(node.inputs[0]!) : node;
-  return source.op === 'constant' && source.attrs.data.every((value) => value === 0);
+  let node = builder.node(id);
+  while (node.op === 'broadcast' || node.op === 'reshape') node = builder.node(node.inputs[0]!);
+  return node.op === 'constant' && node.attrs.data.every((value) => value === 0);
 }
 
 /** The first of a list of names, and how many more there are. */
