@@ -175,7 +175,11 @@ export const commonSchema = z.strictObject({
     '--clip-mode <mode>',
   ).optional(),
   schedule: describe(scheduleSchema, 'how the learning rate moves').optional(),
-  steps: describe(whole(0), 'steps of the run; 0 writes what is trained as it starts', '--steps <n>').optional(),
+  steps: describe(
+    whole(0),
+    'steps of the run; 0 writes what is trained as it starts',
+    '--steps <n>',
+  ).optional(),
   batch: describe(whole(1), 'pictures in a batch', '--batch <n>').optional(),
   accumulate: describe(
     whole(1),
