@@ -1,24 +1,34 @@
-import type { Checkpoint } from '@sdft/models';
+import type { Checkpoint, OpenOptions } from '@sdft/models';
 import { type Command, Option } from 'commander';
 import { requireOption } from '../program/defineCommand.ts';
 import type { Output } from '../terminal/output.ts';
 
-/** Flags of every command that reads a base model. */
-export interface BaseOptions {
-  readonly base: string;
+/** Flags of every command that reads a model. */
+export interface ReadingOptions {
   readonly config?: string;
   readonly predictionType?: 'epsilon' | 'v';
   readonly vae?: string;
   readonly emaWeights?: boolean;
 }
 
-/** Declares them. */
+/** With the model itself. */
+export interface BaseOptions extends ReadingOptions {
+  readonly base: string;
+}
+
+/** Declares `--base`, and how it is read. */
 export function addBaseOptions(command: Command): Command {
-  return requireOption(
+  requireOption(
     command,
     '--base <base>',
     'base model: a folder in diffusers layout, an ldm .safetensors or .ckpt, or nano (a small one that comes along)',
-  )
+  );
+  return addReadingOptions(command);
+}
+
+/** Declares how a model is read. */
+export function addReadingOptions(command: Command): Command {
+  return command
     .option(
       '--config <path>',
       'how a single-file base is built: a diffusers folder, .yaml or .json',
@@ -33,21 +43,26 @@ export function addBaseOptions(command: Command): Command {
     .option('--ema-weights', 'use the running averages of the U-Net that the base also holds');
 }
 
-/**
- * Opens the base model and says what was found out about it. Not through `@sdft/pipeline`, which would take a sixth of a second to load.
- * @throws UserError
- */
-export async function openModel(options: BaseOptions, output: Output): Promise<Checkpoint> {
-  const { openCheckpoint } = await import('@sdft/models');
+/** The same, as `openCheckpoint` takes it. */
+export function readingOf(options: ReadingOptions): OpenOptions {
   const { config, predictionType, vae, emaWeights } = options;
-  const checkpoint = await openCheckpoint(await basePath(options.base), {
+  return {
     ...(config !== undefined && { config }),
     ...(predictionType !== undefined && {
       predictionType: predictionType === 'v' ? 'v_prediction' : 'epsilon',
     }),
     ...(vae !== undefined && { vae }),
     ...(emaWeights !== undefined && { emaWeights }),
-  });
+  };
+}
+
+/**
+ * Opens the base model and says what was found out about it. Not through `@sdft/pipeline`, which would take a sixth of a second to load.
+ * @throws UserError
+ */
+export async function openModel(options: BaseOptions, output: Output): Promise<Checkpoint> {
+  const { openCheckpoint } = await import('@sdft/models');
+  const checkpoint = await openCheckpoint(await basePath(options.base), readingOf(options));
   output.note(baseText(options.base, checkpoint.weights, checkpoint.schedule, checkpoint.notes));
   return checkpoint;
 }

@@ -25,6 +25,11 @@ export const commands: readonly CommandEntry[] = [
     load: async () => (await import('../commands/inspect.ts')).inspectCommand,
   },
   {
+    name: 'convert',
+    summary: 'write a checkpoint or an embedding in another layout',
+    load: async () => (await import('../commands/convert.ts')).convertCommand,
+  },
+  {
     name: 'tokenize',
     summary: 'show the tokens of a prompt, and what the 77-token limit cuts',
     load: async () => (await import('../commands/tokenize.ts')).tokenizeCommand,

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { isAbsolute, join, resolve } from 'node:path';
 import { buildRun, metricLines, type Recipe, type Report, type Run } from '@sdft/methods';
 import { UserError } from '@sdft/tensor';
@@ -48,7 +49,7 @@ export async function train(given: GivenRecipe, options: RunOptions): Promise<vo
     if (run.step < stepsOf(run)) throw await interrupted(run, options);
     for (const file of await run.save(target, { force }))
       output.print(`${fromHere(file)}: what was learned in ${run.step} steps`);
-    output.print(`${folder}: recipe, metrics, and what else the run wrote`);
+    if (existsSync(folder)) output.print(`${folder}: recipe, metrics, and what else the run wrote`);
   } finally {
     output.end();
     release();

@@ -1,0 +1,88 @@
+import { statSync } from 'node:fs';
+import { basename, extname } from 'node:path';
+import { readEmbedding, textualInversion } from '@sdft/methods';
+import {
+  inspectFile,
+  openCheckpoint,
+  writeDiffusersFolder,
+  writeLdmSafetensors,
+} from '@sdft/models';
+import { UserError } from '@sdft/tensor';
+import type { ConvertFlags } from '../commands/convert.ts';
+import { checkTarget } from '../files/checkTarget.ts';
+import { basePath, readingOf } from '../options/base.ts';
+import { Output } from '../terminal/output.ts';
+
+type Format = NonNullable<ConvertFlags['format']>;
+
+/** Writes `from` as `to`, in another layout. Throws UserError. */
+export async function convert(from: string, to: string, flags: ConvertFlags): Promise<void> {
+  const output = new Output(flags.json ?? false);
+  checkTarget('<out>', to, flags.force ?? false);
+  const path = await basePath(from);
+  const what = (await isCheckpoint(path)) ? 'checkpoint' : 'embedding';
+  const format = what === 'checkpoint' ? checkpointFormat(to, flags) : embeddingFormat(to, flags);
+  if (what === 'checkpoint') await convertCheckpoint(path, to, format, flags, output);
+  else await convertEmbedding(path, to, flags);
+  output.print(`${to}: ${what} in ${format} layout`);
+  output.record({ in: from, out: to, what, format });
+}
+
+async function isCheckpoint(path: string): Promise<boolean> {
+  if (statSync(path).isDirectory()) return true;
+  const { tensors } = await inspectFile(path);
+  return Object.keys(tensors).some((name) => name.startsWith('model.diffusion_model.'));
+}
+
+function checkpointFormat(to: string, { format, token }: ConvertFlags): Format {
+  const isFile = extname(to).toLowerCase() === '.safetensors';
+  if (token !== undefined) throw new UserError('--token is for embeddings; this is a checkpoint');
+  if (format === 'a1111')
+    throw new UserError('--format a1111 is for embeddings; a checkpoint is ldm or diffusers');
+  if ((format === 'ldm') !== isFile && format !== undefined)
+    throw new UserError(
+      `${to}: a checkpoint in ldm layout is one .safetensors file, in diffusers layout a folder`,
+    );
+  return isFile ? 'ldm' : 'diffusers';
+}
+
+async function convertCheckpoint(
+  path: string,
+  to: string,
+  format: Format,
+  flags: ConvertFlags,
+  output: Output,
+): Promise<void> {
+  const { dtype, force = false } = flags;
+  const checkpoint = await openCheckpoint(path, readingOf(flags));
+  for (const note of checkpoint.notes) output.note(note);
+  const options = { force, ...(dtype && { dtype }) };
+  if (format === 'diffusers') await writeDiffusersFolder(to, checkpoint, options);
+  else
+    for (const file of await writeLdmSafetensors(to, checkpoint, options))
+      output.note(`wrote ${file}`);
+}
+
+const embeddingFormats: Readonly<Record<string, Format>> = {
+  '.pt': 'a1111',
+  '.safetensors': 'diffusers',
+  '.bin': 'diffusers',
+};
+
+function embeddingFormat(to: string, { format, dtype }: ConvertFlags): Format {
+  const implied = embeddingFormats[extname(to).toLowerCase()];
+  if (dtype !== undefined) throw new UserError('--dtype is for checkpoints; embeddings are f32');
+  if (implied === undefined || (format !== undefined && format !== implied))
+    throw new UserError(
+      `${to}: an embedding is written as .pt (a1111), .safetensors or .bin (diffusers)`,
+    );
+  return implied;
+}
+
+async function convertEmbedding(path: string, to: string, flags: ConvertFlags): Promise<void> {
+  const { name, vectors, width } = await readEmbedding(path);
+  const token = flags.token ?? name ?? basename(path, extname(path));
+  const { files } = textualInversion({ token, vectors });
+  const state = await files!.load(path, new Map([['', { vectors: [vectors, width] }]]));
+  await files!.save(state, to, { step: 0, base: '', force: flags.force ?? false });
+}
