@@ -37,6 +37,7 @@ export {
   type Recipe,
   type RecipeFlag,
   recipeFlags,
+  recipeFromYaml,
   recipeYaml,
   type Report,
   type Run,

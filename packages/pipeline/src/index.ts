@@ -28,7 +28,7 @@ export { type BaseOptions, openBase } from './node/openBase.ts';
 export { type Learned, openGenerator, type PictureGenerator } from './node/openGenerator.ts';
 export type { Composition, ResolvedRecipe } from './recipe/composition.ts';
 export { type RecipeFlag, recipeFlags } from './recipe/flags.ts';
-export { parseRecipe } from './recipe/parse.ts';
+export { fromYaml as recipeFromYaml, parseRecipe } from './recipe/parse.ts';
 export type { Defaults, NamedObjective, Preset, Registry } from './recipe/preset.ts';
 export type { CommonSettings, Flavour, Recipe, SettingMeta } from './recipe/schema.ts';
 export { recipeJsonSchema, recipeYaml } from './recipe/write.ts';

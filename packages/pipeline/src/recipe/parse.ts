@@ -116,17 +116,44 @@ function named<T>(
   return undefined;
 }
 
-function fromYaml(text: string, where: string): unknown {
+/**
+ * What a recipe file says, not yet checked. Templates need no quotes: in `{ template: a drawing of {} }` a strict reader of YAML would stop at the inner braces.
+ *
+ * @param where the file, for messages
+ * @throws UserError where it is not YAML
+ */
+export function fromYaml(text: string, where: string): unknown {
   try {
     return parseYaml(text) as unknown;
   } catch (error) {
     if (!(error instanceof YAMLParseError)) throw error;
+    const quoted = quoteTemplates(text);
+    if (quoted !== text) {
+      const value = valueOf(quoted);
+      if (value !== undefined) return value;
+    }
     const line = error.linePos?.[0]?.line;
     throw new UserError(
       `${where}${line === undefined ? '' : `, line ${line}`}: is not YAML: ${error.message.split('\n')[0]!.replace(/ at line.*$/, '')}`,
     );
   }
 }
+
+function valueOf(yaml: string): unknown {
+  try {
+    return parseYaml(yaml) as unknown;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The text with quotes around plain values that hold `{}` or `{caption}`. */
+const quoteTemplates = (text: string): string =>
+  text.replace(
+    /(:[ \t]+)([^\s"'{}[\],#&*!|>%@`][^"'{}[\],\n]*(?:\{(?:caption)?\}[^"'{}[\],\n]*)+)/g,
+    (_, before: string, value: string) =>
+      `${before}'${value.trimEnd()}'${value.slice(value.trimEnd().length)}`,
+  );
 
 /** An issue in words that name the setting and its value. */
 function explain(
@@ -171,6 +198,8 @@ function expectation(issue: z.core.$ZodIssue): string {
       return `${issue.inclusive ? 'at most' : 'less than'} ${issue.maximum}`;
     case 'invalid_value':
       return `one of ${issue.values.join(', ')}`;
+    case 'invalid_format':
+      return issue.format === 'template_literal' ? 'WIDTHxHEIGHT' : issue.message;
     case 'invalid_union':
       return [...new Set(issue.errors.flat().map(expectation))].join(' or ');
     default:

@@ -1,0 +1,101 @@
+import { describe, expect, it } from 'vitest';
+import { compose, resolveRecipe } from '../../src/recipe/composition.ts';
+import { Problems } from '../../src/recipe/problems.ts';
+import type { Recipe } from '../../src/index.ts';
+import { preset, registry } from './registry.ts';
+
+const recipe: Recipe = { base: 'nano', method: 'low-rank', rank: 4 };
+
+describe('defaults', () => {
+  it('come from the preset, then from the flavour, then from every run', () => {
+    expect(resolveRecipe(recipe, preset)).toEqual({
+      ...recipe,
+      flavour: 'diffusers',
+      optimizer: { name: 'adamw', lr: 1e-3, weightDecay: 0.02 },
+      batch: 4,
+      accumulate: 1,
+      clipSkip: 1,
+      recompute: false,
+      latentSampling: 'random',
+      longPrompts: 'truncate',
+      seed: expect.any(Number),
+    });
+  });
+
+  it('of a1111 differ, and never replace what is said', () => {
+    const said = resolveRecipe(
+      {
+        ...recipe,
+        flavour: 'a1111',
+        optimizer: { lr: 5 },
+        latentSampling: 'random',
+        seed: 7,
+        data: { images: 'a' },
+      },
+      preset,
+    );
+    expect(said).toMatchObject({
+      optimizer: { name: 'adamw', lr: 5, weightDecay: 0 },
+      latentSampling: 'random',
+      longPrompts: 'chunks',
+      data: { images: 'a', pick: 'image' },
+      seed: 7,
+    });
+  });
+});
+
+describe('parts', () => {
+  const composed = async (more: Partial<Recipe>) => {
+    const problems = new Problems();
+    const composition = await compose({ ...recipe, ...more } as Recipe, registry, {}, problems);
+    problems.throw();
+    return composition!;
+  };
+
+  it('are the adapters, the objective and the optimizer that a recipe names', async () => {
+    const { adapters, optimizer } = await composed({ clip: '1:5, 0.5', clipMode: 'value' });
+    expect(adapters.map(({ name }) => name)).toEqual(['low-rank']);
+    expect(optimizer.recipe).toEqual({
+      name: 'adamw',
+      lr: 1e-3,
+      weightDecay: 0.02,
+      before: [{ name: 'clipByValue', max: '1:5, 0.5' }],
+    });
+    const several = await composed({
+      method: undefined,
+      rank: undefined,
+      adapters: [
+        { name: 'low-rank', rank: 1 },
+        { name: 'low-rank', rank: 2 },
+      ],
+      objective: { name: 'denoise' },
+      optimizer: { name: 'sgd', lr: 1, before: [{ name: 'clipByGlobalNorm', max: 2 }] },
+    });
+    expect(several.adapters).toHaveLength(2);
+    expect(several.optimizer.recipe).toMatchObject({
+      name: 'sgd',
+      before: [{ name: 'clipByGlobalNorm', max: 2 }],
+    });
+  });
+
+  it.each([
+    [{ optimizer: { name: 'adam' } }, /no optimizer called "adam"; did you mean adamw\?/],
+    [{ optimizer: { name: 'sgd', lr: 1, beta1: 0.5, weightDecay: 0 } }, /sgd has no setting beta1/],
+    [{ optimizer: { name: 'adamw', beta2: 1 } }, /adamw: beta2 must lie in \[0, 1\)/],
+    [{ method: undefined, rank: undefined }, /nothing is trainable: name a method/],
+    [
+      { method: undefined, rank: undefined, adapters: [{ name: 'low-rank', rank: 1 }] },
+      /there is no objective/,
+    ],
+    [
+      {
+        method: undefined,
+        adapters: [{ name: 'low-rank', rank: 1 }],
+        objective: { name: 'denoise' },
+      },
+      /no learning rate/,
+    ],
+  ])('that do not go together are refused: %j', async (more, message) => {
+    await expect(composed(more as Partial<Recipe>)).rejects.toThrow(message);
+  });
+});
