@@ -13,6 +13,12 @@ export interface Applied {
   readonly attached: Attached;
 }
 
+/** No adapter at all: the frozen networks. */
+export const nothing: Applied = {
+  adapters: [],
+  attached: { trainables: [], at: new Map(), text: false },
+};
+
 /** `pixels` [1,3,H,W] in -1..1 -> `mean` and `std` [1,C,h,w] of the posterior, unscaled. */
 export const encodePictureGraph = (base: Base, height: number, width: number): Graph =>
   trace((t) => {

@@ -1,7 +1,7 @@
 import { hostArray, type HostArray } from '@sdft/tensor';
 import type { Base } from '../training/base.ts';
 import type { Executables } from './executables.ts';
-import { encodeTextGraph } from './graphs.ts';
+import { encodeTextGraph, nothing } from './graphs.ts';
 import { LruCache } from './lru.ts';
 
 /** Bytes of text states that are kept: 270 prompts of SD1. */
@@ -33,10 +33,7 @@ export class PromptEncoder {
 
   async #encode(ids: readonly number[]): Promise<Float32Array> {
     const executable = await this.#executables.get(`text ${ids.length}`, () => ({
-      graph: encodeTextGraph(this.#base, ids.length, this.#clipSkip, {
-        adapters: [],
-        attached: { trainables: [], at: new Map(), text: false },
-      }),
+      graph: encodeTextGraph(this.#base, ids.length, this.#clipSkip, nothing),
       weights: this.#base.weights,
     }));
     const { context } = await executable.run({

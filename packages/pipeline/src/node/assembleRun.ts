@@ -8,6 +8,7 @@ import { dataSource } from '../batches/dataSource.ts';
 import type { BatchSource } from '../batches/source.ts';
 import type { Adapter } from '../contracts.ts';
 import { Executables } from '../encoding/executables.ts';
+import { encodeTextGraph, nothing } from '../encoding/graphs.ts';
 import { PictureEncoder } from '../encoding/pictureEncoder.ts';
 import { PromptEncoder } from '../encoding/promptEncoder.ts';
 import { promptsOf } from '../encoding/prompts.ts';
@@ -131,6 +132,9 @@ export async function assembleRun(
   const train =
     shape && (await problems.gather(() => trainGraph(base!, attached!, settings, shape)));
   if (train && source) await problems.gather(() => source.check(train.draws));
+  // Frozen text is encoded by a graph of its own, later; whether it can be, is found out now.
+  if (shape?.text === 'context' && source?.prompts.ids)
+    await problems.gather(() => encodeTextGraph(base!, source.tokens, recipe.clipSkip, nothing));
   problems.throw();
 
   const record =
