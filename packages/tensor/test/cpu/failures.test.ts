@@ -1,8 +1,5 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
-import { afterAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { type HostArray, hostArray, trace, UserError } from '../../src/index.ts';
 import { explain } from '../../src/node/cpu/failures.ts';
 import { encodeModel, type OnnxModel } from '../../src/node/cpu/onnx.ts';
@@ -21,29 +18,22 @@ describe('the compute thread', () => {
         : new Worker(new URL('../../src/node/cpu/worker.ts', import.meta.url)),
     );
   };
-  const folder = mkdtempSync(join(tmpdir(), 'failures-test-'));
-  const model = join(folder, 'model.onnx');
   const value = (name: string) => ({ name, type: 'f32' as const, shape: [2] });
-  writeFileSync(
-    model,
-    encodeModel({
-      nodes: [
-        { opType: 'Neg', domain: '', name: 'n', inputs: ['x'], outputs: ['y'], attributes: {} },
-      ],
-      initializers: [],
-      inputs: [value('x')],
-      outputs: [value('y')],
-      plain: new Set(),
-    }),
-  );
+  const model = encodeModel({
+    nodes: [
+      { opType: 'Neg', domain: '', name: 'n', inputs: ['x'], outputs: ['y'], attributes: {} },
+    ],
+    initializers: [],
+    inputs: [value('x')],
+    outputs: [value('y')],
+    plain: new Set(),
+  });
   const shared = (name: string) => ({
     name,
     type: 'float32' as const,
     dims: [2],
     buffer: new SharedArrayBuffer(8),
   });
-
-  afterAll(() => rmSync(folder, { recursive: true }));
 
   it.for([
     {
@@ -56,14 +46,14 @@ describe('the compute thread', () => {
     async ({ how, message }) => {
       const runtime = failing(how);
       const [one, two] = await Promise.all([
-        runtime.create(model, options),
-        runtime.create(model, options),
+        runtime.create(model, '/', options),
+        runtime.create(model, '/', options),
       ]);
       const runs = [one.run([], []), two.run([], [])];
       for (const run of runs) await expect(run).rejects.toThrow(message);
       await expect(one.run([], [])).rejects.toThrow(message);
 
-      const three = await runtime.create(model, options);
+      const three = await runtime.create(model, '/', options);
       const [x, y] = [shared('x'), shared('y')];
       new Float32Array(x.buffer).set([1, 2]);
       await three.run([x], [y]);
@@ -81,27 +71,19 @@ describe('the compute thread', () => {
 
 describe('a model that ONNX Runtime refuses', () => {
   const refused = async (nodes: OnnxModel['nodes']) => {
-    const folder = mkdtempSync(join(tmpdir(), 'failures-test-'));
-    try {
-      const model = join(folder, 'model.onnx');
-      const value = (name: string) => ({ name, type: 'f32' as const, shape: [2, 3] });
-      writeFileSync(
-        model,
-        encodeModel({
-          nodes,
-          initializers: [],
-          inputs: [value('x')],
-          outputs: [value('y')],
-          plain: new Set(),
-        }),
-      );
-      await new Runtime().create(model, options);
-      return expect.fail('it was not refused');
-    } catch (error) {
-      return error as Error;
-    } finally {
-      rmSync(folder, { recursive: true });
-    }
+    const value = (name: string) => ({ name, type: 'f32' as const, shape: [2, 3] });
+    const model = encodeModel({
+      nodes,
+      initializers: [],
+      inputs: [value('x')],
+      outputs: [value('y')],
+      plain: new Set(),
+    });
+    const created = new Runtime().create(model, '/', options);
+    return created.then(
+      () => expect.fail('it was not refused'),
+      (error: unknown) => error as Error,
+    );
   };
   const node = (opType: string, inputs: string[], layer: string) => ({
     opType,

@@ -1,45 +1,30 @@
 import * as fs from 'node:fs';
 import { tmpdir } from 'node:os';
-import { basename, dirname, join } from 'node:path';
+import { join, relative } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Weight } from '../../src/index.ts';
 import { apply, reference, trace, UserError } from '../../src/index.ts';
+import { Emitter } from '../../src/node/cpu/emit.ts';
 import { Runtime } from '../../src/node/cpu/runtime.ts';
+import { MappedWeights } from '../../src/node/cpu/weights.ts';
 import { cpu } from '../../src/node/index.ts';
 import { compute, drawn, expectNear, f32 } from './support/compute.ts';
 import { type Stored, writeWeights } from './support/weightFile.ts';
 
-type Hindrance = (source: string, target: string) => string | undefined;
 const hindered = vi.hoisted(() => ({
-  /** Why a link cannot be made, a code of an errno. */
-  link: undefined as Hindrance | undefined,
-  clone: undefined as 'works' | undefined,
-  folder: undefined as ((parent: string) => string | undefined) | undefined,
-  /** Bytes that a file system has left, of any folder. */
+  /** Bytes that every file system has left. */
   room: undefined as number | undefined,
-  done: [] as string[],
+  /** Why no temporary folder can be made, a code of an errno. */
+  folder: undefined as string | undefined,
 }));
-const failing = (code: string) => Object.assign(new Error(code), { code });
 
 vi.mock('node:fs', async (original) => {
   const real = await original<typeof fs>();
   return {
     ...real,
-    linkSync: (source: string, target: string) => {
-      const code = hindered.link?.(source, target);
-      if (code !== undefined) throw failing(code);
-      real.linkSync(source, target);
-      hindered.done.push('link');
-    },
-    copyFileSync: (source: string, target: string, mode?: number) => {
-      if (mode === real.constants.COPYFILE_FICLONE_FORCE && hindered.clone === undefined)
-        throw failing('ENOTSUP');
-      real.copyFileSync(source, target);
-      hindered.done.push(mode === undefined ? 'copy' : 'clone');
-    },
     mkdtempSync: (prefix: string) => {
-      const code = hindered.folder?.(dirname(prefix));
-      if (code !== undefined) throw failing(code);
+      if (hindered.folder !== undefined && prefix.includes('sdft-'))
+        throw Object.assign(new Error(hindered.folder), { code: hindered.folder });
       return real.mkdtempSync(prefix);
     },
     statfsSync: (path: string) => {
@@ -86,13 +71,7 @@ beforeEach(() => {
   process.env.TMPDIR = temporary;
 });
 afterEach(() => {
-  Object.assign(hindered, {
-    link: undefined,
-    clone: undefined,
-    folder: undefined,
-    room: undefined,
-  });
-  hindered.done.length = 0;
+  Object.assign(hindered, { folder: undefined, room: undefined });
   if (realTemporary === undefined) delete process.env.TMPDIR;
   else process.env.TMPDIR = realTemporary;
   fs.rmSync(home, { recursive: true });
@@ -102,7 +81,6 @@ afterEach(() => {
 /** Compiles and runs the graph, holds it against the reference, and sees that nothing is left behind. */
 async function check(weights: ReadonlyMap<string, Weight>): Promise<string[]> {
   const notices: string[] = [];
-  const inputs = drawn(graph).inputs;
   const before = fs.readdirSync(home);
   const backend = cpu({ threads: 1, onNotice: (message) => notices.push(message) });
   for (let time = 0; time < 2; time++)
@@ -117,36 +95,31 @@ async function check(weights: ReadonlyMap<string, Weight>): Promise<string[]> {
 }
 const write = (name = 'model.safetensors', stored = tensors) =>
   writeWeights(join(home, name), stored);
-const beside = (folder: string) => (source: string, target: string) =>
-  dirname(dirname(target)) === folder ? undefined : 'EXDEV';
+/** The same, of which nothing may be read into memory. */
+const unread = (weights: ReadonlyMap<string, Weight>) =>
+  new Map(
+    [...weights].map(([name, weight]) => [
+      name,
+      { ...weight, read: () => expect.fail(`${name} was read`) },
+    ]),
+  );
+const { inputs } = drawn(graph);
 
 describe('f32 weights in a file', () => {
-  it('are mapped through a link', async () => {
-    const weights = write();
-    expect(await check(weights)).toEqual([]);
-    expect(new Set(hindered.done)).toEqual(new Set(['link']));
-    expect(fs.statSync(join(home, 'model.safetensors')).nlink).toBe(1);
+  it('are mapped where they lie', async () => {
+    expect(await check(write())).toEqual([]);
   });
 
-  it('are not read where they need not be rearranged', async () => {
-    const unread = new Map(
-      [...write()].map(([name, weight]) => [
-        name,
-        {
-          ...weight,
-          read: () => {
-            throw new Error(`${name} was read`);
-          },
-        },
-      ]),
-    );
-    const { inputs } = drawn(graph);
-    const backend = cpu({ threads: 1, packBytes: 0 });
+  it('are not read, and nothing is written, where they need not be rearranged', async () => {
+    hindered.folder = 'EACCES';
+    const notices: string[] = [];
+    const backend = cpu({ threads: 1, packBytes: 0, onNotice: (message) => notices.push(message) });
     expectNear(
-      await compute(backend, graph, { inputs, weights: unread }),
+      await compute(backend, graph, { inputs, weights: unread(write()) }),
       await compute(reference, graph, { inputs, weights: write() }),
       20,
     );
+    expect(notices).toEqual([]);
   });
 
   it('may lie behind a symbolic link, as in a Hugging Face cache', async () => {
@@ -159,69 +132,41 @@ describe('f32 weights in a file', () => {
       [...inBlobs].map(([name, weight]) => [name, { ...weight, file: { ...weight.file!, path } }]),
     );
     expect(await check(weights)).toEqual([]);
-    expect(new Set(hindered.done)).toEqual(new Set(['link']));
   });
 
-  it('may lie in several files, even of one name', async () => {
-    fs.mkdirSync(join(home, 'other'));
-    const { b, ...rest } = tensors;
-    const weights = new Map([
-      ...write('model.safetensors', rest),
-      ...writeWeights(join(home, 'other', 'model.safetensors'), { b: b! }),
-    ]);
+  it('may lie in several files, of one name, of strange ones, by relative paths', async () => {
+    const names = ['kernel', 'w', 'b'] as const;
+    const folders = ['one', 'two', 'drei – Übung = #3 %20'];
+    const weights = new Map(
+      names.flatMap((name, i) => {
+        fs.mkdirSync(join(home, folders[i]!));
+        const path = join(home, folders[i]!, 'model.safetensors');
+        const [entry] = writeWeights(path, { [name]: tensors[name]! });
+        const file = { ...entry![1].file!, path: relative(process.cwd(), path) };
+        return [[name, { ...entry![1], file }] as const];
+      }),
+    );
     expect(await check(weights)).toEqual([]);
+    const backend = cpu({ threads: 1, packBytes: 0 });
+    expectNear(
+      await compute(backend, graph, { inputs, weights: unread(weights) }),
+      await compute(reference, graph, { inputs, weights }),
+      20,
+    );
   });
 
-  it('on another disk than TMPDIR are linked beside themselves', async () => {
-    hindered.link = beside(home);
-    expect(await check(write())).toEqual([]);
-    expect(new Set(hindered.done)).toEqual(new Set(['link']));
+  it('stay mapped when the file is deleted or replaced', async () => {
+    const weights = write();
+    const want = await compute(reference, graph, { inputs, weights });
+    const executable = await cpu({ threads: 1, packBytes: 0 }).compile(graph, { weights });
+    const path = join(home, 'model.safetensors');
+    fs.writeFileSync(`${path}.new`, new Uint8Array(fs.statSync(path).size));
+    fs.renameSync(`${path}.new`, path);
+    expectNear(await executable.run(inputs), want, 20);
+    await executable.dispose();
   });
 
-  it('on a disk that cannot link are cloned', async () => {
-    hindered.link = () => 'EXDEV';
-    hindered.clone = 'works';
-    expect(await check(write())).toEqual([]);
-    expect(new Set(hindered.done)).toEqual(new Set(['clone']));
-  });
-
-  it.each(['EXDEV', 'EPERM', 'EMLINK', 'ENOTSUP'])(
-    'that cannot be linked at all (%s) are copied, with a notice',
-    async (code) => {
-      hindered.link = () => code;
-      hindered.folder = (parent) => (parent === home ? 'EROFS' : undefined);
-      const notices = await check(write());
-      expect(notices).toHaveLength(1);
-      expect(notices[0]).toMatch(/model\.safetensors .* 1 MB are copied .* TMPDIR/);
-      expect(new Set(hindered.done)).toEqual(new Set(['copy']));
-    },
-  );
-
-  it('go where most of them can be linked', async () => {
-    fs.mkdirSync(join(home, 'big'));
-    const { b, ...rest } = tensors;
-    const weights = new Map([
-      ...writeWeights(join(home, 'big', 'unet.safetensors'), rest),
-      ...write('small.safetensors', { b: b! }),
-    ]);
-    // Two disks, neither of them that of TMPDIR.
-    hindered.link = (source, target) =>
-      dirname(dirname(target)) === dirname(source) ? undefined : 'EXDEV';
-    const notices = await check(weights);
-    expect(notices).toHaveLength(1);
-    expect(notices[0]).toContain('small.safetensors');
-  });
-
-  it('stay in memory where there is no room for a copy, with a notice', async () => {
-    hindered.link = () => 'EXDEV';
-    hindered.room = 1e6;
-    const notices = await check(write());
-    expect(notices).toHaveLength(1);
-    expect(notices[0]).toMatch(/no room for 1 MB of weights, which are kept in memory .* TMPDIR/);
-    expect(hindered.done).toEqual([]);
-  });
-
-  it('that is gone, cut short, or not what its header says are refused before anything is computed', async () => {
+  it('that are gone, cut short, or not what the header says are refused before anything is computed', async () => {
     const refused = async (weights: ReadonlyMap<string, Weight>, message: RegExp) => {
       const compiled = () => cpu({ threads: 1 }).compile(graph, { weights });
       await expect(compiled()).rejects.toThrow(UserError);
@@ -251,20 +196,16 @@ describe('all other weights', () => {
       Object.entries(tensors).map(([name, tensor]) => [name, { ...tensor, dtype }]),
     );
     expect(await check(write('model.safetensors', stored))).toEqual([]);
-    expect(hindered.done).toEqual([]);
   });
 
   it('at odd places in their file are copied out of it', async () => {
-    expect(
-      await check(
-        write('model.safetensors', {
-          kernel: { ...tensors.kernel!, gap: 3 },
-          w: { ...tensors.w!, gap: 2 },
-          b: { ...tensors.b!, gap: 0 },
-        }),
-      ),
-    ).toEqual([]);
-    expect(hindered.done).toEqual([]);
+    const gaps: Readonly<Record<string, number>> = { kernel: 3, w: 2, b: 0 };
+    const stored = Object.fromEntries(
+      Object.entries(tensors).map(([name, tensor]) => [name, { ...tensor, gap: gaps[name]! }]),
+    );
+    const weights = write('model.safetensors', stored);
+    for (const { file } of weights.values()) expect(file!.offset % 4).not.toBe(0);
+    expect(await check(weights)).toEqual([]);
   });
 
   it('that are in no file at all are written to one', async () => {
@@ -272,16 +213,21 @@ describe('all other weights', () => {
       [...write()].map(([name, { dtype, shape, read }]) => [name, { dtype, shape, read }]),
     );
     expect(await check(weights)).toEqual([]);
-    expect(hindered.done).toEqual([]);
   });
 
-  it('stay in memory where there is no room, with a notice', async () => {
-    hindered.room = 1e6;
-    const stored = { ...tensors, w: { ...tensors.w!, dtype: 'f16' as const } };
-    const notices = await check(write('model.safetensors', stored));
-    expect(notices).toHaveLength(1);
-    expect(notices[0]).toContain('kept in memory');
-  });
+  it.each(['no room', 'no place to write to'])(
+    'stay in memory where there is %s, with a notice',
+    async (why) => {
+      if (why === 'no room') hindered.room = 1e6;
+      else hindered.folder = 'EROFS';
+      const stored = { ...tensors, w: { ...tensors.w!, dtype: 'f16' as const } };
+      const notices = await check(write('model.safetensors', stored));
+      expect(notices).toHaveLength(1);
+      expect(notices[0]).toMatch(
+        /^1 MB of weights are kept in memory: .*tmp has no room .* TMPDIR/,
+      );
+    },
+  );
 
   it('are named where they cannot be read', async () => {
     const weights = write();
@@ -294,27 +240,61 @@ describe('all other weights', () => {
   });
 });
 
-describe('the folder of the model', () => {
+describe('where files can be mapped from one drive only', () => {
+  // Windows: C: with the temporary files, D: with most of the weights.
+  const drive = (path: string) => (path.startsWith(join(home, 'd')) ? join(home, 'd/') : '/');
+  const declared = (weights: ReadonlyMap<string, Weight>) => {
+    const source = new MappedWeights(weights, () => {}, drive);
+    const emitter = new Emitter();
+    for (const [name, { shape }] of weights) source.weight(emitter, name, shape);
+    const rows = source.tapRows(emitter, 'kernel', 'forward');
+    source.remove();
+    const places = emitter.initializers.map((i) => 'external' in i && i.external.location);
+    return { root: source.root, places, held: [...source.held.keys()], rows };
+  };
+  beforeEach(() => fs.mkdirSync(join(home, 'd')));
+
+  it('that is the drive of most weights; the others are kept in memory, and none is rearranged', () => {
+    const { kernel, ...small } = tensors;
+    const weights = new Map([
+      ...write('d/unet.safetensors', { kernel: kernel! }),
+      ...write('text.safetensors', small),
+    ]);
+    expect(declared(weights)).toEqual({
+      root: join(home, 'd/'),
+      places: ['unet.safetensors'],
+      held: ['w:w:5x4', 'w:b:5'],
+      rows: undefined,
+    });
+  });
+
+  it('or that of the temporary files', () => {
+    const { b, ...large } = tensors;
+    const weights = new Map([
+      ...write('d/unet.safetensors', { b: b! }),
+      ...write('text.safetensors', large),
+    ]);
+    const { root, places, held, rows } = declared(weights);
+    const here = join(home, 'text.safetensors').slice(1);
+    expect([root, held, rows]).toEqual(['/', [], 'w:kernel forward']);
+    expect(places.slice(1, 3)).toEqual([here, here]);
+    expect(places[0]).toMatch(/tmp\/sdft-\w+\/weights\.bin$/);
+  });
+});
+
+describe('the temporary file', () => {
+  const listeners = process.listenerCount('exit');
   it('goes away where ONNX Runtime refuses the model', async () => {
     vi.spyOn(Runtime.prototype, 'create').mockRejectedValue(new Error('refused'));
     await expect(cpu().compile(graph, { weights: write() })).rejects.toThrow('refused');
     expect(fs.readdirSync(temporary)).toEqual([]);
     expect(process.listenerCount('exit')).toBe(listeners);
   });
-  const listeners = process.listenerCount('exit');
 
   it('is not made where inputs are wrong', async () => {
     const state = { s: f32([1]) };
     await expect(cpu().compile(graph, { weights: write(), state })).rejects.toThrow(UserError);
     await expect(cpu().compile(graph, { weights: new Map() })).rejects.toThrow(/no weight kernel/);
     expect(fs.readdirSync(temporary)).toEqual([]);
-  });
-
-  it('has to be somewhere', async () => {
-    hindered.folder = () => 'EACCES';
-    await expect(cpu().compile(graph, { weights: write() })).rejects.toThrow(UserError);
-    await expect(cpu().compile(graph, { weights: write() })).rejects.toThrow(
-      `${basename(temporary)} cannot be written to. Set TMPDIR`,
-    );
   });
 });

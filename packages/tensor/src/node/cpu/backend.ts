@@ -1,17 +1,15 @@
 /** @file The cpu backend: a graph becomes one ONNX model, which ONNX Runtime runs in a thread of its own. */
-import { writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import type { Backend, CompileOptions, Executable } from '../../backend.ts';
 import { planMemory } from '../../graph/plan.ts';
 import type { Graph } from '../../graph/types.ts';
 import { signatureOf, takeState, takeWeights } from '../../host/signature.ts';
 import { optimize } from '../../optimize/optimize.ts';
 import { CpuExecutable } from './executable.ts';
-import { explain, noSpace } from './failures.ts';
+import { explain } from './failures.ts';
 import { lower, type LowerOptions, spellOut } from './lower.ts';
 import { encodeModel } from './onnx.ts';
 import { Runtime } from './runtime.ts';
-import { WeightFiles } from './weights.ts';
+import { MappedWeights } from './weights.ts';
 import type { SessionOptions } from './worker.ts';
 
 export interface CpuOptions extends Partial<LowerOptions> {
@@ -70,18 +68,11 @@ async function compileOn(
     Object.entries(state).map(([name, value]) => [name, takeState(signature, name, value)]),
   );
   const spelled = optimize(spellOut(graph));
-  const files = new WeightFiles(wanted, onNotice);
-  const { folder } = files;
+  const source = new MappedWeights(wanted, onNotice);
   try {
-    const { model, copiedBytes } = lower(spelled, files, { packBytes, chunkBytes });
-    files.close();
-    const path = join(folder.path, 'model.onnx');
-    try {
-      writeFileSync(path, encodeModel(model));
-    } catch (error) {
-      throw noSpace(error, folder.path) ?? error;
-    }
-    const session = await runtime.create(path, {
+    const { model, copiedBytes } = lower(spelled, source, { packBytes, chunkBytes });
+    source.report();
+    const session = await runtime.create(encodeModel(model), source.root, {
       ...defaults.session,
       ...(threads === undefined ? {} : { threads }),
       ...(profile === undefined ? {} : { profile }),
@@ -94,17 +85,16 @@ async function compileOn(
         signature,
         model,
         session,
-        held: files.held,
+        held: source.held,
         memory: { ...plan, weights: plan.weights + copiedBytes, total: plan.total + copiedBytes },
         initial,
-        released: () => folder.remove(),
+        released: () => source.remove(),
       });
     } catch (error) {
       await session.release();
       throw error instanceof RangeError ? explain(error.message) : error;
     }
   } finally {
-    files.close();
-    folder.remove();
+    source.remove();
   }
 }

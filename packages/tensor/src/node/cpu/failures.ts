@@ -26,16 +26,6 @@ export function explain(message: string): Error {
 
 export const megabytes = (bytes: number): string => `${Math.ceil(bytes / 1e6)} MB`;
 
-/** The error for a write that found no room in `folder`; undefined for any other. */
-export function noSpace(error: unknown, folder: string): UserError | undefined {
-  const { code } = error as NodeJS.ErrnoException;
-  return code === 'ENOSPC' || code === 'EDQUOT' || code === 'EFBIG'
-    ? new UserError(
-        `there is no room in ${folder} (${code}); free some, or set TMPDIR to a folder with more`,
-      )
-    : undefined;
-}
-
 function layerOf(message: string): string {
   const node = /Name:'(.*?)\/[^/']*'/.exec(message) ?? /Node \((.*)\/[^/()]*\) Op/.exec(message);
   const layer = node?.[1];

@@ -33,13 +33,14 @@ export class Runtime {
     this.#start = start;
   }
 
-  async create(model: string, options: SessionOptions): Promise<Session> {
+  /** @param folder what the model's external data is relative to */
+  async create(model: Uint8Array, folder: string, options: SessionOptions): Promise<Session> {
     if (!this.#thread || this.#thread.failure) this.#thread = new Thread(this.#start());
     const thread = this.#thread;
     const session = ++thread.sessions;
     thread.open++;
     try {
-      await thread.ask({ kind: 'create', session, model, options });
+      await thread.ask({ kind: 'create', session, model, folder, options });
     } catch (error) {
       await this.#close(thread);
       throw error;

@@ -1,56 +1,57 @@
 /** @file Frozen weights as constants of a model: mapped out of the files that hold them, not read. */
-import { closeSync, ftruncateSync, openSync, statSync, writeSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { accessSync, constants, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { parse, resolve, sep } from 'node:path';
 import { internal, UserError } from '../../errors.ts';
 import { type Shape, sizeOf } from '../../graph/types.ts';
 import { widen } from '../../host/fromWeight.ts';
 import type { Weight } from '../../weight.ts';
 import type { Emitter, Name } from './emit.ts';
-import { megabytes, noSpace } from './failures.ts';
+import { megabytes } from './failures.ts';
 import type { TapOrder, WeightSource } from './lowering.ts';
-import { hasRoom, ModelFolder } from './modelFolder.ts';
+import { type Place, ScratchFile } from './scratchFile.ts';
 
-/** Bytes of a file beside the model. */
-interface Place {
-  readonly location: string;
-  readonly offset: number;
-  readonly length: number;
-}
-const OWN = 'own.bin';
-
-/** The file of a weight whose bytes can be used as they lie there. */
-const mapped = ({ dtype, file }: Weight) =>
-  dtype === 'f32' && file && file.offset % 4 === 0 ? file : undefined;
+/** '/', or a drive. */
+const driveOf = (path: string): string => parse(resolve(path)).root;
 
 /**
- * Declares weights in models that lie in `folder`. f32 weights that lie in a file are mapped from it; all others are widened to f32 into a file of the folder's own, which is mapped too.
- * What finds no room on the disk is kept in memory and becomes an input of the model.
+ * Declares weights in a model. f32 weights that lie in a file are mapped from it where they lie; all others are widened to f32 into a temporary file, which is mapped too.
+ * What can be neither (no room on the disk, another drive) is kept in memory and becomes an input of the model.
  */
-export class WeightFiles implements WeightSource {
-  readonly folder: ModelFolder;
+export class MappedWeights implements WeightSource {
+  /** The folder from which ONNX Runtime may map files: the root of everything, on Windows of the drive that holds most of the weights. */
+  readonly root: string;
   /** Weights in memory, by the names of the inputs that they are given as at each run. */
   readonly held = new Map<Name, SharedArrayBuffer>();
   readonly #weights: ReadonlyMap<string, Weight>;
   readonly #notice: (message: string) => void;
-  readonly #room: (folder: string, bytes: number) => boolean;
+  readonly #driveOf: (path: string) => string;
   readonly #places = new Map<string, Place | SharedArrayBuffer>();
-  #file: { fd: number; length: number } | undefined;
+  /** Of rearranged copies. */
+  readonly #copies = new Map<string, Place>();
+  readonly #sizes = new Map<string, number>();
+  readonly #scratch = new ScratchFile();
 
   /**
-   * @param weights all that models will ask for
+   * @param weights all that the model will ask for
    * @param notice told what the person should know
-   * @param room whether so many bytes fit into a folder
    */
   constructor(
     weights: ReadonlyMap<string, Weight>,
     notice: (message: string) => void,
-    room = hasRoom,
+    drive = driveOf,
   ) {
     this.#weights = weights;
     this.#notice = notice;
-    this.#room = room;
-    const files = new Set([...weights.values()].flatMap((w) => mapped(w)?.path ?? []));
-    this.folder = ModelFolder.make([...files], notice, room);
+    this.#driveOf = drive;
+    const bytes = new Map([[drive(tmpdir()), 0]]);
+    for (const weight of weights.values()) {
+      const file = mapped(weight);
+      if (!file) continue;
+      const on = drive(file.path);
+      bytes.set(on, (bytes.get(on) ?? 0) + file.length);
+    }
+    this.root = [...bytes].reduce((most, one) => (one[1] > most[1] ? one : most))[0];
   }
 
   /** Throws UserError if the weight cannot be read. */
@@ -61,7 +62,7 @@ export class WeightFiles implements WeightSource {
     if (place instanceof SharedArrayBuffer) {
       this.held.set(declared, place);
       emitter.declareInput(value);
-    } else emitter.declare({ ...value, external: place });
+    } else emitter.declare({ ...value, external: this.#external(place) });
     return declared;
   }
 
@@ -70,23 +71,33 @@ export class WeightFiles implements WeightSource {
     const [o, c, kh, kw] = weight.shape as [number, number, number, number];
     const key = `${name} ${order}`;
     const place =
-      this.#places.get(key) ??
-      this.#write(key, () => tapRows(this.#read(name, weight), [o, c, kh * kw], order));
-    if (!place || place instanceof SharedArrayBuffer) return undefined;
+      this.#copies.get(key) ??
+      this.#write(tapRows(this.#read(name, weight), [o, c, kh * kw], order));
+    if (!place) return undefined;
+    this.#copies.set(key, place);
     const shape = order === 'forward' ? [kh * kw * c, o] : [kh * kw * o, c];
-    emitter.declare({ name: `w:${key}`, type: 'f32', shape, rearranged: true, external: place });
+    const external = this.#external(place);
+    emitter.declare({ name: `w:${key}`, type: 'f32', shape, rearranged: true, external });
     return `w:${key}`;
   }
 
-  /** Finishes the file of widened and rearranged weights. */
-  close(): void {
-    if (this.#file) closeSync(this.#file.fd);
-    this.#file = undefined;
+  /** Says what had to be kept in memory. */
+  report(): void {
     const bytes = [...new Set(this.held.values())].reduce((sum, b) => sum + b.byteLength, 0);
     if (bytes > 0)
       this.#notice(
-        `${dirname(this.folder.path)} has no room for ${megabytes(bytes)} of weights, which are kept in memory instead; free some, or set TMPDIR to a folder with more`,
+        `${megabytes(bytes)} of weights are kept in memory: they cannot be mapped from where they lie, and ${tmpdir()} has no room for them; free some, or set TMPDIR to a folder with more`,
       );
+  }
+
+  /** Removes the temporary file, if there is one; what is mapped stays mapped. */
+  remove(): void {
+    this.#scratch.remove();
+  }
+
+  #external({ path, offset, length }: Place) {
+    const location = resolve(path).slice(this.root.length).split(sep).join('/');
+    return { location, offset, length };
   }
 
   #find(name: string): Weight {
@@ -108,10 +119,7 @@ export class WeightFiles implements WeightSource {
     const known = this.#places.get(name);
     if (known) return known;
     const weight = this.#find(name);
-    const place =
-      this.#map(name, weight) ??
-      (mapped(weight) ? undefined : this.#write(name, () => this.#read(name, weight))) ??
-      this.#hold(name, weight);
+    const place = this.#map(name, weight) ?? this.#keep(this.#read(name, weight));
     this.#places.set(name, place);
     return place;
   }
@@ -119,49 +127,51 @@ export class WeightFiles implements WeightSource {
   /** Throws UserError if the file is shorter than the weight's place in it. */
   #map(name: string, weight: Weight): Place | undefined {
     const file = mapped(weight);
-    if (!file) return undefined;
+    if (!file || this.#driveOf(file.path) !== this.root) return undefined;
     const { path, offset, length } = file;
     const bytes = 4 * sizeOf(weight.shape);
     if (length !== bytes)
       throw new UserError(
         `${name} takes ${length} bytes in ${path}; [${weight.shape}] needs ${bytes}`,
       );
-    const location = this.folder.nameOf(path);
-    if (location === undefined) return undefined;
-    const { size } = statSync(join(this.folder.path, location));
+    const size = this.#sizes.get(path) ?? readableBytes(path);
+    this.#sizes.set(path, size);
     if (offset + length > size)
       throw new UserError(
         `${path} has ${size} bytes, and ${name} would end at ${offset + length}: the file is cut short; fetch it again`,
       );
-    return { location, offset, length };
+    return file;
   }
 
-  /** Appends values to the folder's own file; undefined if there is no room. */
-  #write(key: string, values: () => Float32Array): Place | undefined {
-    this.#file ??= { fd: openSync(join(this.folder.path, OWN), 'wx'), length: 0 };
-    const { buffer, byteOffset, byteLength } = values();
-    const { fd, length: offset } = this.#file;
-    if (!this.#room(this.folder.path, byteLength)) return undefined;
-    try {
-      const bytes = new Uint8Array(buffer, byteOffset, byteLength);
-      for (let done = 0; done < byteLength; )
-        done += writeSync(fd, bytes, done, byteLength - done, offset + done);
-    } catch (error) {
-      if (!noSpace(error, this.folder.path)) throw error;
-      ftruncateSync(fd, offset);
-      return undefined;
-    }
-    // The next begins at a multiple of 64 bytes, as kernels like it.
-    this.#file.length += Math.ceil(byteLength / 64) * 64;
-    const place = { location: OWN, offset, length: byteLength };
-    this.#places.set(key, place);
-    return place;
-  }
-
-  #hold(name: string, weight: Weight): SharedArrayBuffer {
-    const shared = new SharedArrayBuffer(4 * sizeOf(weight.shape));
-    new Float32Array(shared).set(this.#read(name, weight));
+  /** On the disk, or where that has no room, in memory. */
+  #keep(values: Float32Array): Place | SharedArrayBuffer {
+    const written = this.#write(values);
+    if (written) return written;
+    const shared = new SharedArrayBuffer(values.byteLength);
+    new Float32Array(shared).set(values);
     return shared;
+  }
+
+  #write({ buffer, byteOffset, byteLength }: Float32Array): Place | undefined {
+    return this.#driveOf(tmpdir()) === this.root
+      ? this.#scratch.append(new Uint8Array(buffer, byteOffset, byteLength))
+      : undefined;
+  }
+}
+
+/** The file of a weight whose bytes can be used as they lie there. */
+const mapped = ({ dtype, file }: Weight) =>
+  dtype === 'f32' && file && file.offset % 4 === 0 ? file : undefined;
+
+/** Throws UserError if there is no such file, or one that may not be read. */
+function readableBytes(path: string): number {
+  try {
+    accessSync(path, constants.R_OK);
+    return statSync(path).size;
+  } catch (error) {
+    throw new UserError(
+      `the weights in ${path} cannot be read (${(error as NodeJS.ErrnoException).code ?? String(error)}); was the file moved or deleted?`,
+    );
   }
 }
 

@@ -21,7 +21,9 @@ export type Request =
       readonly kind: 'create';
       readonly call: number;
       readonly session: number;
-      readonly model: string;
+      readonly model: Uint8Array;
+      /** What the model's external data is relative to. */
+      readonly folder: string;
       readonly options: SessionOptions;
     }
   | {
@@ -37,11 +39,12 @@ export type Reply = { readonly call: number; readonly error?: string };
 const sessions = new Map<number, Ort.InferenceSession>();
 let ort: typeof Ort | undefined;
 
-async function create(
-  session: number,
-  model: string,
-  { prepacking, memoryPattern, arena, threads, profile }: SessionOptions,
-): Promise<void> {
+async function create({
+  session,
+  model,
+  folder,
+  options: { prepacking, memoryPattern, arena, threads, profile },
+}: Request & { kind: 'create' }): Promise<void> {
   ort ??= await import('onnxruntime-node');
   const created = await ort.InferenceSession.create(model, {
     // The graph arrives optimized; what ONNX Runtime would fold or merge is memory (docs/decisions/0001-one-onnx-graph.md).
@@ -52,7 +55,12 @@ async function create(
     ...(profile === undefined ? {} : { enableProfiling: true, profileFilePrefix: profile }),
     // Errors arrive as exceptions; ONNX Runtime need not print them too.
     logSeverityLevel: 4,
-    extra: { session: { disable_prepacking: prepacking ? '0' : '1' } },
+    extra: {
+      session: {
+        disable_prepacking: prepacking ? '0' : '1',
+        model_external_initializers_file_folder_path: folder,
+      },
+    },
   });
   sessions.set(session, created);
 }
@@ -64,7 +72,7 @@ const view = (runtime: typeof Ort, { type, dims, buffer }: SharedTensor): Ort.Te
 };
 
 async function handle(request: Request): Promise<void> {
-  if (request.kind === 'create') return create(request.session, request.model, request.options);
+  if (request.kind === 'create') return create(request);
   const session = sessions.get(request.session);
   if (!session || !ort) throw new Error(`internal: no session ${request.session}`);
   if (request.kind === 'release') {

@@ -3,7 +3,7 @@ import { trace, UserError } from '@sdft/tensor';
 import { cpu } from '@sdft/tensor/node';
 import { drawn } from '../support/compute.ts';
 
-const [end, kilobytes = '4', constant = '1'] = process.argv.slice(2);
+const [end, kilobytes = '4'] = process.argv.slice(2);
 const rows = Number(kilobytes);
 const graph = trace((t) => ({
   outputs: {
@@ -11,8 +11,6 @@ const graph = trace((t) => ({
       .input('x', [rows, 256])
       .mul(t.weight('w', [rows, 256]))
       .sum(),
-    // Part of the model itself.
-    other: t.constant(Array.from({ length: Number(constant) * 256 }, (_, i) => i % 7)).sum(),
   },
 }));
 const given = drawn(graph);
