@@ -1,4 +1,5 @@
 /** @file Collects the nodes and constants of an ONNX model while a graph is lowered. */
+import { createHash } from 'node:crypto';
 import type { AttributeValue, ElementType, OnnxInitializer, OnnxNode, OnnxValue } from './onnx.ts';
 
 export type Name = string;
@@ -14,6 +15,9 @@ export class Emitter {
   readonly inputs: OnnxValue[] = [];
   readonly #declared = new Set<Name>();
   readonly #constants = new Map<string, Name>();
+  /** Reshapes by what they show, and from a reshape to what it shows. */
+  readonly #reshapes = new Map<string, Name>();
+  readonly #reshaped = new Map<Name, Name>();
   /** Constants that an operator would gladly keep a rearranged copy of: how many bytes that takes, and what it is worth. */
   readonly packable = new Map<Name, { readonly bytes: number; readonly gain: number }>();
   /** Prefix of the names of the nodes being emitted: the layer, for profiles. */
@@ -59,7 +63,7 @@ export class Emitter {
 
   /** A constant, once for all who ask for the same. */
   constant(type: ElementType, shape: readonly number[], bytes: Uint8Array): Name {
-    const key = `${type}|${shape.join()}|${bytes.length > 4096 ? `#${this.initializers.length}` : Buffer.from(bytes).toString('latin1')}`;
+    const key = `${type}|${shape.join()}|${createHash('sha256').update(bytes).digest('base64')}`;
     const known = this.#constants.get(key);
     if (known !== undefined) return known;
     const name = `c${this.initializers.length}`;
@@ -87,8 +91,16 @@ export class Emitter {
     );
   }
 
+  /** The same numbers in another shape, which costs nothing; once for all who ask for the same. */
   reshape(x: Name, shape: readonly number[]): Name {
-    return this.node('Reshape', [x, this.i64(shape)]);
+    const source = this.#reshaped.get(x) ?? x;
+    const key = `${source}|${shape.join()}`;
+    const known = this.#reshapes.get(key);
+    if (known !== undefined) return known;
+    const name = this.node('Reshape', [source, this.i64(shape)]);
+    this.#reshapes.set(key, name);
+    this.#reshaped.set(name, source);
+    return name;
   }
 
   transpose(x: Name, perm: readonly number[]): Name {

@@ -15,6 +15,7 @@ import { Emitter, type Name } from './emit.ts';
 import { type Biased, planBiases } from './fuse.ts';
 import type { Lowering, LowerRule, WeightSource } from './lowering.ts';
 import type { OnnxModel, OnnxNode, OnnxValue } from './onnx.ts';
+import { inOrder } from './order.ts';
 import { rules, scalarOf, unswapped } from './rules.ts';
 
 const unreshaped = (at: Lowering, id: NodeId): NodeId => {
@@ -185,14 +186,14 @@ export function lower(
       .filter((i) => 'external' in i && !i.rearranged && !packed.has(i.name))
       .map((i) => i.name),
   );
-  const model = withoutDeadNodes({
+  const { nodes, ...rest } = withoutDeadNodes({
     nodes: withResults(emit.nodes, sources),
     initializers: emit.initializers,
     inputs: [...inputs, ...emit.inputs],
     outputs,
     plain,
   });
-  return { model, copiedBytes: copied };
+  return { model: { ...rest, nodes: inOrder(nodes) }, copiedBytes: copied };
 }
 
 /** The nodes, each result computed right where it is wanted: ONNX Runtime writes it into the caller's memory. `sources`: from results to values. */
