@@ -1,7 +1,7 @@
-import { cpu } from '@sdft/methods';
+import { adamw, cpu, pipeline, textualInversion } from '../../src/index.ts';
 import { describe, expect, test } from 'vitest';
-import { cases, fixture, microSteps, recipeOf } from './cases.ts';
-import { expectTrajectory } from './trajectory.ts';
+import { caseNamed, cases, fixture, microSteps } from './cases.ts';
+import { expectTrajectory, recordOf } from './trajectory.ts';
 import { vectorsIn, vectorsOf } from './vectors.ts';
 
 describe('runs of the reference programs, repeated on the cpu', () => {
@@ -19,27 +19,14 @@ describe('runs of the reference programs, repeated on the cpu', () => {
     );
   });
 
-  test.for(cases.filter(({ folder }) => folder.startsWith('replay/')))(
-    'starts where the reference program started: $name',
-    async (one) => {
-      await using run = await recipeOf(one).build({
-        replay: fixture(`${one.folder}/replay.safetensors`),
-      });
-      expect(await vectorsOf(run)).toEqual(
-        await vectorsIn(fixture(`${one.folder}/initial.safetensors`)),
-      );
-    },
-  );
-
   test('a text of fewer tokens than vectors is spread over them as A1111 does', async () => {
-    const one = cases.find(({ folder }) => folder === 'replay/ti-a1111-value')!;
-    const { pipeline, textualInversion } = await import('@sdft/methods');
+    const one = caseNamed('ti-a1111-value');
     await using run = await pipeline()
       .flavour('a1111')
       .model(fixture(one.base))
       .method(textualInversion({ token: 'a1111_thing', init: 'oil painting style', vectors: 5 }))
-      .optimizer((await import('@sdft/methods')).adamw({ lr: 1e-3 }))
-      .build({ replay: fixture(`${one.folder}/replay.safetensors`) });
+      .optimizer(adamw({ lr: 1e-3 }))
+      .build({ replay: recordOf(one) });
     expect(await vectorsOf(run)).toEqual(await vectorsIn(fixture(`${one.folder}/initial.pt`)));
   });
 });

@@ -1,5 +1,5 @@
 /** @file Prompts that reference programs trained on become the ids that they trained on. */
-import { openBase } from '@sdft/methods';
+import { openBase } from '../../src/index.ts';
 import { openSafetensors } from '@sdft/models';
 import { expect, test } from 'vitest';
 import { cases, fixture, json, microSteps } from './cases.ts';

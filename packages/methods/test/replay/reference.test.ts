@@ -1,4 +1,4 @@
-import { reference } from '@sdft/methods';
+import { reference } from '../../src/index.ts';
 import { describe, test } from 'vitest';
 import { cases } from './cases.ts';
 import { expectTrajectory } from './trajectory.ts';

@@ -1,5 +1,6 @@
 /** @file A recorded run, trained again. */
-import type { Backend, Pipeline, Report } from '@sdft/methods';
+import { existsSync } from 'node:fs';
+import type { Backend, Pipeline, Report } from '../../src/index.ts';
 import { expect } from 'vitest';
 import { type Case, fixture, microSteps, recipeOf, toleranceOf } from './cases.ts';
 import { errorOfUpdate, vectorsIn, vectorsOf } from './vectors.ts';
@@ -37,6 +38,8 @@ export async function expectTrajectory(one: Case, backend: Backend): Promise<voi
   const tolerance = toleranceOf(one);
   const expected = microSteps(one);
   const { reports } = trained;
+  const initial = fixture(`${one.folder}/initial.safetensors`);
+  if (existsSync(initial)) expect(trained.from).toEqual(await vectorsIn(initial));
   expect(reports.map(({ step }) => step)).toEqual(
     Array.from({ length: one.steps }, (_, i) => i + 1),
   );

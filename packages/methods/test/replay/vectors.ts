@@ -1,5 +1,5 @@
 /** @file Trained vectors out of runs and files, and how far they are from one another. */
-import { type Embedding, readEmbedding, type Run } from '@sdft/methods';
+import { readEmbedding, type Run } from '../../src/index.ts';
 
 /** The present vectors of a run of one word. */
 export async function vectorsOf(run: Run): Promise<Float32Array> {
@@ -11,8 +11,6 @@ export async function vectorsOf(run: Run): Promise<Float32Array> {
 /** Those of a file of any layout. */
 export const vectorsIn = async (path: string): Promise<Float32Array> =>
   (await readEmbedding(path)).values;
-
-export const readWord = (path: string): Promise<Embedding> => readEmbedding(path);
 
 const size = (values: Float32Array): number => Math.hypot(...values);
 
