@@ -18,6 +18,13 @@ export async function main(args: readonly string[]): Promise<Status> {
   watchForInterruption();
   const [name = '--help'] = args;
   let called = 'sdft';
+  const told = async (error: unknown): Promise<Status> => {
+    const failure = await explain(error, called, args.includes('--debug'));
+    process.stderr.write(`${failure.text}\n`);
+    return failure.status;
+  };
+  // What nobody waited for: an error in a timer or a listener.
+  process.on('uncaughtException', (error) => void told(error).then((code) => process.exit(code)));
   try {
     if (name === '--help' || name === '-h' || name === 'help') process.stdout.write(overview());
     else if (name === '--version' || name === '-V') process.stdout.write(`${version()}\n`);
@@ -29,9 +36,7 @@ export async function main(args: readonly string[]): Promise<Status> {
     return status.done;
   } catch (error) {
     if (error instanceof Error && error.name === 'Shown') return status.done;
-    const failure = await explain(error, called, args.includes('--debug'));
-    process.stderr.write(`${failure.text}\n`);
-    return failure.status;
+    return told(error);
   }
 }
 

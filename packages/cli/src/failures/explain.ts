@@ -33,13 +33,22 @@ const isUserError = (error: unknown): error is Error =>
 
 async function suggestion({ misspelt }: UsageError): Promise<string> {
   if (misspelt === undefined) return '';
-  const { nearest } = await import('@sdft/tensor');
-  const near = nearest(misspelt.name, misspelt.known);
+  // Where the engine cannot be loaded the message itself still has to be said.
+  const engine = await import('@sdft/tensor').catch(() => undefined);
+  const near = engine?.nearest(misspelt.name, misspelt.known);
   return near === undefined ? '' : `\nDid you mean ${near}?`;
 }
 
+/** Node's words for a machine without enough memory. */
+const noMemory = (error: unknown): boolean =>
+  error instanceof RangeError && /allocation failed/i.test(error.message);
+
 /** A failed system call that no library has put into words: a full disk while a temporary file is written, say. */
 async function systemFailure(error: unknown): Promise<Error | undefined> {
+  if (noMemory(error))
+    return new UsageError(
+      'there is not enough memory; end other programs, or choose a smaller model, batch or resolution (--backend null says what a run needs)',
+    );
   if (!(error instanceof Error) || !('syscall' in error)) return undefined;
   const path = 'path' in error ? String(error.path) : `writing (${String(error.syscall)})`;
   const { explainFileError } = await import('@sdft/models');
