@@ -10,7 +10,7 @@ export function described({ base, plan, recipe }: Run, folder: string): string {
     baseText(recipe.base, base.weights, base.schedule.config, base.notes),
     `data: ${dataText(plan)}`,
     `training: ${counted(plan.parameters, 'number')} in ${counted(plan.trained.size, 'tensor')}, ${micro}${counted(plan.batch, 'picture')} a step, seed ${recipe.seed}`,
-    `memory: about ${bytes(memory.total)} (weights ${bytes(memory.weights)}, activations ${bytes(memory.activations)}, training state ${bytes(memory.state)})`,
+    `memory: about ${bytes(memory.total)} (weights ${bytes(memory.weights)}, activations ${bytes(memory.activations)}, training state ${bytes(memory.state)}), beside what Node itself takes`,
     `run: ${folder}`,
     ...plan.warnings.map((warning) => `warning: ${warning}`),
   ].join('\n');
