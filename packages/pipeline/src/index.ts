@@ -36,3 +36,4 @@ export { metricLines, type Picture, type Plan, type Report, type Run } from './r
 export type { DataCounts } from './batches/source.ts';
 export type { StepReport } from './run/trainer.ts';
 export type { Base } from './training/base.ts';
+export { tracedSchedule } from './training/tracedSchedule.ts';

@@ -131,10 +131,8 @@ describe('the builder', () => {
       const [before] = await run.trainables();
       await reports(run, 1);
       const [after] = await run.trainables();
-      const [key] = [...after!.keys()];
-      const moved = after!
-        .get(key!)!
-        ['up']!.data.map((value, i) => value - before!.get(key!)!['up']!.data[i]!);
+      const [first, last] = [before!, after!].map((state) => [...state.values()][0]!.up!.data);
+      const moved = last!.map((value, i) => value - first![i]!);
       for (const step of moved) expect(Math.abs(step)).toBeCloseTo(1e-3, 8);
     });
   });
