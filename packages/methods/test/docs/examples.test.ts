@@ -26,7 +26,11 @@ test.for([
   ['docs/methods/write-your-own.md', 'writeYourOwn.ts', 'steps(200)', '**.to_v.scale'],
   ['packages/methods/README.md', 'readme.ts', 'steps(2000)', '<boy>'],
 ] as const)('%s shows what runs', ([document, file, steps, learned]) => {
-  const code = readFileSync(pathOf(`packages/methods/test/docs/${file}`), 'utf8');
+  // Here, a package may not import itself by its name; its users do.
+  const code = readFileSync(pathOf(`packages/methods/test/docs/${file}`), 'utf8').replace(
+    "'../../src/index.ts'",
+    "'@sdft/methods'",
+  );
   expect(readFileSync(pathOf(document), 'utf8')).toContain(`\`\`\`ts\n${code}\`\`\``);
   expect(code.trimEnd().split('\n').length).toBeLessThan(40);
   expect(code).toContain(steps);

@@ -1,4 +1,11 @@
-import { adamw, type Adapter, constant, images, type Objective, pipeline } from '@sdft/methods';
+import {
+  adamw,
+  type Adapter,
+  constant,
+  images,
+  type Objective,
+  pipeline,
+} from '../../src/index.ts';
 
 /** IA3 (Liu et al. 2022): one factor for each output of the keys and values that read the prompt. */
 const scales: Adapter = {

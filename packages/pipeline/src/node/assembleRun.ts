@@ -1,5 +1,5 @@
 /** @file From the parts of a run to the run: everything is checked, nothing is computed. */
-import { type DataSpec, type ImageSet, loader, openImages, type Provides } from '@sdft/data';
+import { type ImageSet, loader, type Provides } from '@sdft/data';
 import { clipTextLayers, unetLayers } from '@sdft/models';
 import { learningRate } from '@sdft/optim';
 import { type Backend, draws, UserError } from '@sdft/tensor';
@@ -15,14 +15,15 @@ import { promptsOf } from '../encoding/prompts.ts';
 import { Generator } from '../generation/generator.ts';
 import type { Composition, ResolvedRecipe } from '../recipe/composition.ts';
 import { Problems } from '../recipe/problems.ts';
+import type { Recipe } from '../recipe/schema.ts';
 import { planOf } from '../run/planOf.ts';
 import type { Run } from '../run/run.ts';
 import { Trainer } from '../run/trainer.ts';
-import { type Base, pixelsPerLatent } from '../training/base.ts';
 import { attach, type Attached } from '../training/trainables.ts';
 import { type StepShape, trainGraph } from '../training/trainGraph.ts';
 import { initialValues } from './initialValues.ts';
 import { openBase } from './openBase.ts';
+import { openData } from './openData.ts';
 import { under } from './paths.ts';
 import { recordFile } from './recordFile.ts';
 import { replaySource } from './replaySource.ts';
@@ -79,16 +80,18 @@ export async function assembleRun(
       relativeTo,
     }),
   );
-  const set =
+  const words = adapters.flatMap(({ tokens = [] }) => tokens);
+  const opened =
     recipe.data && options.replay === undefined
-      ? await problems.gather(() => openData(recipe, base, relativeTo))
+      ? await problems.gather(() => openData(recipe, base, words, relativeTo))
       : undefined;
+  const set = opened?.set;
+  recipe = opened?.recipe ?? recipe;
   const attached =
     base &&
     (await problems.gather(() =>
       attach(adapters, [...unetLayers(base.unet), ...clipTextLayers(base.textEncoder)]),
     ));
-  const words = adapters.flatMap(({ tokens = [] }) => tokens);
   const prompts = base && (await problems.gather(() => promptsOf(base, words, recipe.longPrompts)));
   problems.throw();
 
@@ -111,7 +114,7 @@ export async function assembleRun(
           sampling: recipe.latentSampling,
         }),
   );
-  if (source) recipe = fitted(composition, source, problems);
+  if (source) recipe = fitted(composition.given, recipe, source, problems);
   const rates = await problems.gather(() =>
     adapters.map(({ lr }) =>
       learningRate({ ...recipe.schedule, lr: lr ?? optimizer.lr, steps: recipe.steps }),
@@ -195,7 +198,8 @@ function checkEnding(out: string | undefined, adapters: readonly Adapter[]): voi
 
 /** A replayed run is as long as its record, unless it says otherwise, and has its batches. */
 function fitted(
-  { given, recipe }: Composition,
+  given: Recipe,
+  recipe: ResolvedRecipe,
   { microSteps, instances }: BatchSource,
   problems: Problems,
 ): ResolvedRecipe {
@@ -207,18 +211,6 @@ function fitted(
       `${given.steps ?? 1} steps of ${accumulate} micro-step${accumulate === 1 ? '' : 's'} are asked for; the record holds ${microSteps} micro-steps`,
     );
   return { ...recipe, batch: instances, steps: given.steps ?? most };
-}
-
-function openData(
-  recipe: ResolvedRecipe,
-  base: Base | undefined,
-  relativeTo: string,
-): Promise<ImageSet<Provides>> {
-  const native = base && (base.unet.sampleSize ?? 64) * pixelsPerLatent(base);
-  return openImages(recipe.data as DataSpec<Provides>, {
-    relativeTo,
-    resolution: native ?? 512,
-  });
 }
 
 const nameOf = (words: readonly { readonly token: string }[]): string | undefined =>

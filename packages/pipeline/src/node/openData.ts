@@ -1,0 +1,33 @@
+import { type DataSpec, type ImageSet, openImages, type Provides } from '@sdft/data';
+import type { NewToken } from '../contracts.ts';
+import type { ResolvedRecipe } from '../recipe/composition.ts';
+import { type Base, pixelsPerLatent } from '../training/base.ts';
+
+/**
+ * Opens the pictures of a recipe, at the base's own size unless it names one. Where words are taught and the pictures' own captions contain none of them, captions are
+ * made from the published templates of an object, and the recipe says so.
+ *
+ * @throws UserError where the data is unsound
+ */
+export async function openData(
+  recipe: ResolvedRecipe,
+  base: Base | undefined,
+  words: readonly NewToken[],
+  relativeTo: string,
+): Promise<{ readonly set: ImageSet<Provides>; readonly recipe: ResolvedRecipe }> {
+  const data = recipe.data!;
+  const native = base && (base.unet.sampleSize ?? 64) * pixelsPerLatent(base);
+  const open = (spec: typeof data) =>
+    openImages(spec as DataSpec<Provides>, { relativeTo, resolution: native ?? 512 });
+  const set = await open(data);
+  const contains = (caption: string): boolean =>
+    words.some(({ token }) => caption.toLowerCase().includes(token.toLowerCase()));
+  if (
+    data.template !== undefined ||
+    words.length === 0 ||
+    set.items.some(({ filewords }) => contains(filewords) || filewords.includes('[name]'))
+  )
+    return { set, recipe };
+  const templated = { ...data, template: 'object' };
+  return { set: await open(templated), recipe: { ...recipe, data: templated } };
+}
