@@ -1,4 +1,4 @@
-import { adamw, images, pipeline, textualInversion } from '../../src/index.ts';
+import { adamw, images, pipeline, textualInversion } from './sdft.ts';
 
 const run = await pipeline()
   .model('nano') //                                       or a folder in diffusers layout, a .safetensors or .ckpt

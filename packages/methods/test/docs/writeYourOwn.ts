@@ -1,11 +1,4 @@
-import {
-  adamw,
-  type Adapter,
-  constant,
-  images,
-  type Objective,
-  pipeline,
-} from '../../src/index.ts';
+import { adamw, type Adapter, constant, images, type Objective, pipeline } from './sdft.ts';
 
 /** IA3 (Liu et al. 2022): one factor for each output of the keys and values that read the prompt. */
 const scales: Adapter = {
