@@ -44,6 +44,9 @@ export function runProgram(
     const child = spawn(command, args, {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: environment,
+      // Nothing that hangs outlives its test.
+      timeout: 55_000,
+      killSignal: 'SIGKILL',
       ...options,
     });
     let stdout = '';
