@@ -1,6 +1,6 @@
 /** @file Compiles a graph with a weight that has to be written to the disk, runs it and ends as it is told: `dispose`, `leave` (lets go of nothing), or `exit` (in the midst of compiling). */
-import { trace, UserError } from '@sdft/tensor';
-import { cpu } from '@sdft/tensor/node';
+import { trace, UserError } from '../../../src/index.ts';
+import { cpu } from '../../../src/node/index.ts';
 import { drawn } from '../support/compute.ts';
 
 const [end, kilobytes = '4'] = process.argv.slice(2);

@@ -1,7 +1,7 @@
 /** @file Compiles, runs and lets go of a network again and again, and reports the process's memory after each cycle: `CYCLES alone|beside`, beside another graph that stays or without one. */
 import { readFileSync } from 'node:fs';
-import { trace } from '@sdft/tensor';
-import { cpu } from '@sdft/tensor/node';
+import { trace } from '../../../src/index.ts';
+import { cpu } from '../../../src/node/index.ts';
 import { drawn } from '../support/compute.ts';
 import { unetLike } from '../support/unetLike.ts';
 
