@@ -3,7 +3,7 @@ import { explain } from './failures/explain.ts';
 import { type Status, status } from './failures/status.ts';
 import { UsageError } from './failures/usageError.ts';
 import { commands } from './program/commands.ts';
-import { watchForInterruption } from './program/interruption.ts';
+import { askToFinish, watchForInterruption } from './program/interruption.ts';
 import { overview } from './program/overview.ts';
 import { version } from './version.ts';
 
@@ -64,7 +64,10 @@ async function commandNamed(name: string, args: readonly string[]): Promise<Comm
  * file on a disk that is full.
  */
 function endUnheard(error: NodeJS.ErrnoException): void {
-  if (error.code === 'EPIPE') process.exit(status.interrupted);
+  if (error.code === 'EPIPE') {
+    if (!askToFinish()) process.exit(status.interrupted);
+    return;
+  }
   process.stderr.write(`sdft: its output cannot be written: ${error.message}; make room\n`);
   process.exit(status.yours);
 }

@@ -3,7 +3,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { openSafetensors } from '@sdft/models';
 import { expect, test } from 'vitest';
-import { environment, program, sdft, temporaryFolder } from './sdft.ts';
+import { environment, program, runProgram, sdft, temporaryFolder } from './sdft.ts';
 import { type Line, pictures, teach } from './training.ts';
 
 const folder = temporaryFolder();
@@ -104,4 +104,16 @@ test('--resume of a run that saved nothing begins at the beginning, and says so'
   expect(ended.code, ended.stderr).toBe(0);
   expect(ended.stderr).toContain('there is no state yet, so the run begins at the beginning');
   expect(readdirSync(at('runs/fresh')).sort()).toEqual(['metrics.jsonl', 'recipe.yaml']);
+});
+
+test('who stops reading what a run prints interrupts it, and the state is saved', async () => {
+  const command = [...program, ...teach('pictures', 'piped.pt', '--steps', '60', '--json')];
+  const quoted = command.map((word) => `'${word}'`).join(' ');
+  const { stdout, stderr } = await runProgram(
+    ['bash', '-c', `${quoted} | head -n 1; echo "status ${'${PIPESTATUS[0]}'}"`],
+    { cwd: folder },
+  );
+  expect(stdout).toMatch(/^\{"step":1,.*\}\nstatus 130\n$/);
+  expect(stderr).toContain('sdft train --resume runs/piped');
+  expect(readdirSync(at('runs/piped/state')).length).toBe(1);
 });

@@ -23,6 +23,13 @@ export function finishFirst(ask: () => void): () => void {
   };
 }
 
+/** Asks the work to come to an end soon, as a first Ctrl-C does. Returns false where there is nothing to finish. */
+export function askToFinish(): boolean {
+  if (stop === undefined) return false;
+  if (askedAt === undefined) interrupted();
+  return true;
+}
+
 function interrupted(): void {
   const now = performance.now();
   if (askedAt !== undefined && now - askedAt < ECHO) return;
