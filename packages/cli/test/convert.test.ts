@@ -1,0 +1,50 @@
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { goldens, jsonLines, sdft, temporaryFolder } from './sdft.ts';
+import { numbers } from './tensors.ts';
+
+const folder = temporaryFolder();
+const at = (name: string): string => join(folder, name);
+const convert = (...args: readonly string[]) => sdft(['convert', ...args], { cwd: folder });
+
+/** Hashes of the tensors of a file or folder, by name. */
+async function hashes(path: string): Promise<Record<string, string | undefined>> {
+  const ended = await sdft(['inspect', path, '--hash', '--json'], { cwd: folder });
+  expect(ended.code, ended.stderr).toBe(0);
+  const [{ tensors } = { tensors: {} }] = jsonLines<{
+    tensors: Record<string, [string, number[], string?]>;
+  }>(ended);
+  return Object.fromEntries(Object.entries(tensors).map(([name, [, , hash]]) => [name, hash]));
+}
+
+test('an embedding goes to A1111 and back', async () => {
+  const original = goldens('train/ti/result.safetensors');
+  expect(await convert(original, 'cup.pt', '--json')).toMatchObject({
+    code: 0,
+    stdout: `${JSON.stringify({ in: original, out: 'cup.pt', what: 'embedding', format: 'a1111' })}\n`,
+  });
+  const back = ['cup.pt', 'cup.safetensors', '--token', '<my-cup>'];
+  expect(await convert(...back)).toMatchObject({ code: 0 });
+  expect(numbers(at('cup.safetensors'), '<my-cup>')).toEqual(numbers(original, '<my-cup>'));
+  expect(await convert(...back)).toMatchObject({ code: 2, stdout: '' });
+});
+
+test('a checkpoint goes into one file and back, every tensor as it was', async () => {
+  const file = await convert(goldens('tiny-sd'), 'tiny.safetensors');
+  expect(file.code, file.stderr).toBe(0);
+  const back = await convert('tiny.safetensors', 'tiny');
+  expect(back.code, back.stderr).toBe(0);
+  expect(await hashes('tiny')).toEqual(await hashes(goldens('tiny-sd')));
+});
+
+test.for([
+  [[goldens('tiny-sd'), 'x.safetensors', '--format', 'a1111'], 'a checkpoint is ldm or diffusers'],
+  [[goldens('tiny-sd'), 'x', '--format', 'ldm'], 'one .safetensors file'],
+  [[goldens('train/ti/result.safetensors'), 'x.ckpt'], '.pt (a1111)'],
+  [[goldens('train/lora/result.safetensors'), 'x.pt'], 'no embedding of one word'],
+  [['nothing.pt', 'x.safetensors'], 'nothing.pt: no such file'],
+] as const)('%j is refused', async ([args, said]) => {
+  const { code, stdout, stderr } = await convert(...args);
+  expect(stderr).toContain(said);
+  expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+});
