@@ -74,6 +74,19 @@ describe('steps', () => {
   });
 });
 
+describe('recompute', () => {
+  it('changes memory, not results', async () => {
+    const losses = (recompute: boolean) =>
+      using(stem.data(pictures).with({ recompute }).build(), async (run) => ({
+        activations: run.plan.memory.activations,
+        losses: (await reports(run, 3)).map(({ loss }) => loss),
+      }));
+    const [kept, again] = [await losses(false), await losses(true)];
+    expect(again.activations).toBeLessThan(kept.activations);
+    again.losses.forEach((loss, i) => expect(loss / kept.losses[i]!).toBeCloseTo(1, 6));
+  });
+});
+
 describe('accumulation', () => {
   it('of two halves is a step over the whole batch', async () => {
     const whole = at('whole');
