@@ -13,8 +13,10 @@ const out = join(root, 'out');
 const pictures = join(out, 'pictures');
 
 const TOKEN = '<outline>';
-const VECTORS = 4;
-const STEPS = 600;
+/** The hand of the base model that the word starts from, and that stands before it. */
+const HAND = 'flat';
+const VECTORS = 2;
+const STEPS = 500;
 const SEED = 42;
 const PICTURES = 3;
 /** Among what the artist drew for the model (first three), and not. */
@@ -51,25 +53,27 @@ function preparePictures(folder) {
   }
 }
 
-/** @param {string} file the embedding to write @param {number} steps 0 writes it as it starts */
-const trainArguments = (file, steps) => [
+/** @param {string} file the embedding to write */
+const trainArguments = (file) => [
   ...['train', 'textual-inversion', '--base', 'nano', '--images', pictures],
-  ...['--template', 'a {} drawing of {caption}'],
-  ...['--token', TOKEN, '--init', 'flat', '--vectors', `${VECTORS}`, '--resolution', '64'],
-  ...['--lr', '5e-3', '--batch', '8', '--steps', `${steps}`, '--seed', `${SEED}`, '--out', file],
+  ...['--template', 'a {} drawing of {caption}', '--resolution', '64', '--batch', '8'],
+  ...['--token', TOKEN, '--init', HAND, '--vectors', `${VECTORS}`],
+  ...['--lr', '2e-3', '--schedule', 'cosine', '--steps', `${STEPS}`, '--seed', `${SEED}`],
+  ...['--log-dir', join(out, 'run'), '--out', file],
 ];
 
 /**
- * Draws every subject with an embedding.
+ * Draws every subject.
  * @param {string} title
- * @param {string} embedding
+ * @param {string} word the hand that the prompts name
+ * @param {readonly string[]} embedding arguments that bring it, if the base does not know it
  * @param {string} folder
  * @returns {Promise<string[][]>} paths of the pictures, a list for each subject
  */
-async function draw(title, embedding, folder) {
-  const prompts = SUBJECTS.flatMap((subject) => ['--prompt', `a ${TOKEN} drawing of ${subject}`]);
+async function draw(title, word, embedding, folder) {
+  const prompts = SUBJECTS.flatMap((subject) => ['--prompt', `a ${word} drawing of ${subject}`]);
   await sdft(title, [
-    ...['generate', '--base', 'nano', '--embedding', embedding, ...prompts, '-n', `${PICTURES}`],
+    ...['generate', '--base', 'nano', ...embedding, ...prompts, '-n', `${PICTURES}`],
     ...['--seed', `${SEED}`, '--steps', '25', '--cfg', '4', '--size', '64x64', '--out', folder],
   ]);
   const files = readdirSync(folder).filter((file) => file.endsWith('.png'));
@@ -110,16 +114,19 @@ async function main() {
   rmSync(out, { recursive: true, force: true });
   mkdirSync(out);
   preparePictures(pictures);
-  const start = join(out, 'start.safetensors');
   const learned = join(out, 'outline.safetensors');
   const a1111 = join(out, 'outline.pt');
   const sheet = join(out, 'before-after.png');
 
-  await sdft('The embedding as it starts: the word "flat"', trainArguments(start, 0));
-  const before = await draw('Before: what it draws', start, join(out, 'before'));
-  await sdft(`Training: ${STEPS} steps on 25 pictures`, trainArguments(learned, STEPS));
+  const before = await draw(`Before: the hand "${HAND}"`, HAND, [], join(out, 'before'));
+  await sdft(`Training: ${STEPS} steps on 25 pictures`, trainArguments(learned));
   await sdft("The same in A1111's format", ['convert', learned, a1111, '--format', 'a1111']);
-  const after = await draw('After: the same prompts and seeds', learned, join(out, 'after'));
+  const after = await draw(
+    `After: the same prompts and seeds, with ${TOKEN}`,
+    TOKEN,
+    ['--embedding', learned],
+    join(out, 'after'),
+  );
   await compare(sheet, before, after);
 
   const here = (/** @type {string} */ path) => relative(process.cwd(), path);
