@@ -3,7 +3,8 @@
 import { copyFileSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join, parse, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { contactSheet, toPixels, writePng } from '@sdft/data';
+import { toPixels } from '@sdft/data';
+import { contactSheet, writePng } from '@sdft/data/node';
 import { outline } from '@sdft/nano';
 import sharp from 'sharp';
 import { run } from '../packages/cli/bin/child.mjs';

@@ -1,5 +1,6 @@
 /** @file Our training step: that of a run of Textual Inversion which replays a record. */
-import { clipTextLayers, openSafetensors, readFloat32, unetLayers } from '@sdft/models';
+import { clipTextLayers, readFloat32, unetLayers } from '@sdft/models';
+import { openSafetensors } from '@sdft/models/node';
 import { adamw } from '@sdft/optim';
 import { hostArray, type HostArray } from '@sdft/tensor';
 import { cpu } from '@sdft/tensor/node';

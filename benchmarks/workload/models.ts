@@ -2,7 +2,8 @@
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { UserError } from '@sdft/tensor';
-import { architecture, initCheckpoint, type ModelConfigs } from '@sdft/models';
+import { architecture, type ModelConfigs } from '@sdft/models';
+import { initCheckpoint } from '@sdft/models/node';
 
 /**
  * `34m`: a U-Net of 34.0 million parameters, which reads text states of 64 channels; its text encoder has CLIP-L's depth and vocabulary. `34m-clip`: the same

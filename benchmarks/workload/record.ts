@@ -1,7 +1,8 @@
 /** @file What both sides train on: a record of batches and draws, and the row's first value. */
 import { createHash } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
-import { openCheckpoint, weightOf, writeSafetensors } from '@sdft/models';
+import { weightOf } from '@sdft/models';
+import { openCheckpoint, writeSafetensors } from '@sdft/models/node';
 import { draws, type Weight } from '@sdft/tensor';
 import { cache } from './models.ts';
 import { type Task, token } from './task.ts';

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { openSafetensors } from '@sdft/models';
+import { openSafetensors } from '@sdft/models/node';
 import type { Weight } from '@sdft/tensor';
 import { describe, expect, test } from 'vitest';
 import { goldens, jsonLines, sdft, temporaryFolder } from './sdft.ts';

@@ -1,6 +1,6 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { openSafetensors } from '@sdft/models';
+import { openSafetensors } from '@sdft/models/node';
 import { describe, expect, test } from 'vitest';
 import sharp from 'sharp';
 import { goldens, jsonLines, sdft, temporaryFolder } from './sdft.ts';

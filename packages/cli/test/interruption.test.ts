@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { openSafetensors } from '@sdft/models';
+import { openSafetensors } from '@sdft/models/node';
 import { expect, test } from 'vitest';
 import { environment, program, runProgram, sdft, temporaryFolder } from './sdft.ts';
 import { type Line, pictures, teach } from './training.ts';

@@ -1,5 +1,6 @@
 /** @file Reads and writes the tensors that tests give to the program, and holds its results against others. */
-import { openSafetensors, readFloat32, weightOf, writeSafetensors } from '@sdft/models';
+import { readFloat32, weightOf } from '@sdft/models';
+import { openSafetensors, writeSafetensors } from '@sdft/models/node';
 import type { Weight } from '@sdft/tensor';
 import { expect } from 'vitest';
 

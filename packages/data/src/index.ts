@@ -12,11 +12,6 @@ export type {
   LoaderOptions,
   PlannedPicture,
 } from './loader.ts';
-export { contactSheet } from './node/contact-sheet.ts';
-export type { SheetOptions } from './node/contact-sheet.ts';
-export { openImages } from './node/open-images.ts';
-export type { OpenOptions } from './node/open-images.ts';
-export { encodePng, writePng } from './node/write-png.ts';
 export { stackPixels, toPixels, toRgb } from './pixels.ts';
 export type { Picture, Pixels, Rgb } from './pixels.ts';
 export { sizeOf } from './resolution.ts';

@@ -1,14 +1,8 @@
 import { join } from 'node:path';
 import { readFileSync, rmSync } from 'node:fs';
 import { describe, expect, expectTypeOf, it } from 'vitest';
-import {
-  images,
-  loader,
-  OBJECT_TEMPLATES,
-  openImages,
-  UserError,
-  withClassImages,
-} from '../src/index.ts';
+import { images, loader, OBJECT_TEMPLATES, UserError, withClassImages } from '../src/index.ts';
+import { openImages } from '../src/node/index.ts';
 import type { Batch, ClassBatch, DataSpec, LoaderOptions, Provides } from '../src/index.ts';
 import { fakeDraws } from './fake-draws.ts';
 import { folderOf, goldens, plainPng } from './folders.ts';

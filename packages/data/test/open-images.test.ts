@@ -2,7 +2,8 @@ import { readFileSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
-import { images, openImages, STYLE_TEMPLATES, withClassImages } from '../src/index.ts';
+import { images, STYLE_TEMPLATES, withClassImages } from '../src/index.ts';
+import { openImages } from '../src/node/index.ts';
 import type { ImagesOptions } from '../src/index.ts';
 import { fixtures, folderOf, goldens, plainPng, readF32 } from './folders.ts';
 

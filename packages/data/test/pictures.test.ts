@@ -4,15 +4,8 @@ import { join } from 'node:path';
 import ndarray from 'ndarray';
 import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
-import {
-  contactSheet,
-  encodePng,
-  openImages,
-  images,
-  toPixels,
-  toRgb,
-  writePng,
-} from '../src/index.ts';
+import { images, toPixels, toRgb } from '../src/index.ts';
+import { contactSheet, encodePng, openImages, writePng } from '../src/node/index.ts';
 import { dotPath } from '../src/pixel-font.ts';
 import { folderOf, goldens } from './folders.ts';
 
@@ -91,7 +84,7 @@ describe('writePng', () => {
   it('writes nothing where the file would be too large (as on a full disk)', () => {
     const folder = folderOf();
     const script = `
-      import { writePng } from '@sdft/data';
+      import { writePng } from '@sdft/data/node';
       import ndarray from 'ndarray';
       const noise = Uint8Array.from({ length: 300 * 300 * 3 }, (_, i) => (i * 2654435761) >>> 13);
       process.on('SIGXFSZ', () => {});
@@ -175,7 +168,7 @@ describe('contactSheet', () => {
   it('draws letters of its own where the machine has no font', async () => {
     const folder = folderOf({ 'fonts.conf': '<?xml version="1.0"?><fontconfig></fontconfig>' });
     const script = `
-      import { contactSheet, writePng } from '@sdft/data';
+      import { contactSheet, writePng } from '@sdft/data/node';
       import ndarray from 'ndarray';
       const white = ndarray(new Uint8Array(128 * 128 * 3).fill(255), [128, 128, 3]);
       await writePng(process.argv[1], await contactSheet([white, white], { labels: ['WWWW', 'iiii'] }));`;

@@ -1,5 +1,6 @@
 import { describe, expect, expectTypeOf, it } from 'vitest';
-import { images, imagesProblems, openImages, providedBy, withClassImages } from '../src/index.ts';
+import { images, imagesProblems, providedBy, withClassImages } from '../src/index.ts';
+import { openImages } from '../src/node/index.ts';
 import type { BatchOf, ClassBatch, DataSpec, ImageSet, Provides } from '../src/index.ts';
 
 describe('images', () => {

@@ -1,5 +1,6 @@
 /** @file All that a researcher needs, from one package. */
-export { images, openImages, withClassImages, writePng, type DataSpec } from '@sdft/data';
+export { images, withClassImages, type DataSpec } from '@sdft/data';
+export { openImages, writePng } from '@sdft/data/node';
 export {
   adamw,
   chain,

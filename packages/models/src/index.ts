@@ -22,7 +22,6 @@ export {
 export { clipTextLayers } from './clip/layers.ts';
 export { vaeLayers } from './vae/layers.ts';
 export { type Posterior, vaeDecode, vaeEncode } from './vae/vae.ts';
-export { clipTokenizer, readTokenizer } from './node/tokenizerFiles.ts';
 export {
   type ChunkOptions,
   createTokenizer,
@@ -87,23 +86,3 @@ export {
 export { readSafetensors, type TensorFile } from './checkpoint/safetensors.ts';
 export { allTensors, stateDictOf } from './checkpoint/stateDict.ts';
 export type { TorchFile } from './checkpoint/torchLegacy.ts';
-export { type WriteOptions, writeFileWhole, writeFolderWhole } from './node/atomicWrite.ts';
-export {
-  type FileHashes,
-  hashFile,
-  type Inspection,
-  inspectFile,
-  type TensorLine,
-} from './node/inspectFile.ts';
-export { type Checkpoint, openCheckpoint, type OpenOptions } from './node/openCheckpoint.ts';
-export { openSafetensors, writeSafetensors } from './node/safetensorsFile.ts';
-export { openTensorFile } from './node/tensorFile.ts';
-export { explain as explainFileError } from './node/fileSource.ts';
-export { openTorch } from './node/torchFile.ts';
-export { writeTorch } from './node/torchWriter.ts';
-export {
-  initCheckpoint,
-  writeDiffusersFolder,
-  type WriteCheckpointOptions,
-  writeLdmSafetensors,
-} from './node/writeCheckpoint.ts';

@@ -62,7 +62,7 @@ async function run(module: ModuleName, options: EvalOptions): Promise<void> {
   const { evaluate } = await import('../evaluation/evaluate.ts');
   const checkpoint = await openModel(options, output);
   const result = await evaluate(module, checkpoint, { ...options, backend });
-  const { writeSafetensors } = await import('@sdft/models');
+  const { writeSafetensors } = await import('@sdft/models/node');
   await writeSafetensors(options.output, result.tensors, { force });
   const shapes = [...result.tensors].map(([name, { shape }]) => `${name} [${shape.join(', ')}]`);
   output.print(`${options.output}: ${shapes.join(', ')}, in ${seconds(result.seconds)}`);

@@ -46,7 +46,7 @@ async function run(
       'sdxl: this version has no networks of SDXL; sd15, sd21, nano and tiny are known',
     );
   const output = new Output(json);
-  const { initCheckpoint, openCheckpoint } = await import('@sdft/models');
+  const { initCheckpoint, openCheckpoint } = await import('@sdft/models/node');
   const began = performance.now();
   output.note(`writing ${out} ...`);
   await initCheckpoint(

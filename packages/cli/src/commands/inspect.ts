@@ -1,4 +1,4 @@
-import type { Inspection, TensorLine } from '@sdft/models';
+import type { Inspection, TensorLine } from '@sdft/models/node';
 import type { Command } from 'commander';
 import { complete, type CommonOptions, defineCommand } from '../program/defineCommand.ts';
 import { Output } from '../terminal/output.ts';
@@ -24,7 +24,7 @@ export function inspectCommand(summary: string): Command {
 
 async function run(path: string, options: InspectOptions): Promise<void> {
   const output = new Output(options.json ?? false);
-  const { inspectFile } = await import('@sdft/models');
+  const { inspectFile } = await import('@sdft/models/node');
   const found = await inspectFile(path, { hash: options.hash ?? false });
   output.record(found);
   if (!output.json) output.print(described(found, options.tensors ?? false));

@@ -14,7 +14,7 @@ export function tokenizeCommand(summary: string): Command {
 async function run(texts: readonly string[], options: CommonOptions & BaseOptions): Promise<void> {
   const output = new Output(options.json ?? false);
   const { textEncoder, tokenizerFolder } = await openModel(options, output);
-  const { clipTokenizer, readTokenizer } = await import('@sdft/models');
+  const { clipTokenizer, readTokenizer } = await import('@sdft/models/node');
   const tokenizer = await (tokenizerFolder === undefined
     ? clipTokenizer()
     : readTokenizer(tokenizerFolder));

@@ -6,7 +6,7 @@ import {
   openCheckpoint,
   writeDiffusersFolder,
   writeLdmSafetensors,
-} from '@sdft/models';
+} from '@sdft/models/node';
 import { UserError } from '@sdft/tensor';
 import type { ConvertFlags } from '../commands/convert.ts';
 import { checkTarget } from '../files/checkTarget.ts';
@@ -18,7 +18,8 @@ type Format = NonNullable<ConvertFlags['format']>;
 /** Writes `from` as `to`, in another layout. Throws UserError. */
 export async function convert(from: string, to: string, flags: ConvertFlags): Promise<void> {
   const output = new Output(flags.json ?? false);
-  checkTarget('<out>', to, flags.force ?? false);
+  const kind = /\.(safetensors|pt|bin)$/i.test(to) ? 'file' : 'folder';
+  checkTarget('<out>', to, flags.force ?? false, kind);
   const path = await basePath(from);
   const what = (await isCheckpoint(path)) ? 'checkpoint' : 'embedding';
   const format = what === 'checkpoint' ? checkpointFormat(to, flags) : embeddingFormat(to, flags);

@@ -1,4 +1,5 @@
-import { type Checkpoint, weightOf } from '@sdft/models';
+import { weightOf } from '@sdft/models';
+import { type Checkpoint } from '@sdft/models/node';
 import { type Backend, type HostArray, trace, UserError, type Weight } from '@sdft/tensor';
 import type { ModuleName } from '../commands/eval.ts';
 import { refuseNonFinite } from '../weights/refuseNonFinite.ts';

@@ -1,12 +1,5 @@
-import {
-  type Checkpoint,
-  clipContext,
-  clipText,
-  Scope,
-  unet,
-  vaeDecode,
-  vaeEncode,
-} from '@sdft/models';
+import { clipContext, clipText, Scope, unet, vaeDecode, vaeEncode } from '@sdft/models';
+import { type Checkpoint } from '@sdft/models/node';
 import { type DType, type Tensor, type Tracer, UserError } from '@sdft/tensor';
 import type { ModuleName } from '../commands/eval.ts';
 

@@ -1,4 +1,5 @@
-import { openSafetensors, readFloat32 } from '@sdft/models';
+import { readFloat32 } from '@sdft/models';
+import { openSafetensors } from '@sdft/models/node';
 import { type HostArray, hostArray, UserError } from '@sdft/tensor';
 import type { Module } from './modules.ts';
 

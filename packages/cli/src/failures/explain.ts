@@ -51,7 +51,7 @@ async function systemFailure(error: unknown): Promise<Error | undefined> {
     );
   if (!(error instanceof Error) || !('syscall' in error)) return undefined;
   const path = 'path' in error ? String(error.path) : `writing (${String(error.syscall)})`;
-  const { explainFileError } = await import('@sdft/models');
+  const { explainFileError } = await import('@sdft/models/node');
   const explained = explainFileError(path, error);
   return isUserError(explained) ? explained : undefined;
 }

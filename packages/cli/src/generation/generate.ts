@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { writePng } from '@sdft/data';
+import { writePng } from '@sdft/data/node';
 import { openBase } from '@sdft/methods';
 import { samplerNamed } from '@sdft/models';
 import { type Base, openGenerator } from '@sdft/pipeline';

@@ -1,4 +1,5 @@
-import { openSafetensors, readFloat32, weightOf, writeSafetensors } from '@sdft/models';
+import { readFloat32, weightOf } from '@sdft/models';
+import { openSafetensors, writeSafetensors } from '@sdft/models/node';
 import { hostArray, type HostArray, UserError, type Weight } from '@sdft/tensor';
 
 /** Ids of prompts and negative prompts, a row for each picture. */

@@ -72,7 +72,7 @@ export async function pictures(): Promise<Finding> {
   const name = 'pictures';
   try {
     const [{ encodePng }, { hostArray }, { default: sharp }] = await Promise.all([
-      import('@sdft/data'),
+      import('@sdft/data/node'),
       import('@sdft/tensor'),
       import('sharp'),
     ]);

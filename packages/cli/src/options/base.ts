@@ -1,4 +1,4 @@
-import type { Checkpoint, OpenOptions } from '@sdft/models';
+import type { Checkpoint, OpenOptions } from '@sdft/models/node';
 import { type Command, Option } from 'commander';
 import { requireOption } from '../program/defineCommand.ts';
 import type { Output } from '../terminal/output.ts';
@@ -61,7 +61,7 @@ export function readingOf(options: ReadingOptions): OpenOptions {
  * @throws UserError
  */
 export async function openModel(options: BaseOptions, output: Output): Promise<Checkpoint> {
-  const { openCheckpoint } = await import('@sdft/models');
+  const { openCheckpoint } = await import('@sdft/models/node');
   const checkpoint = await openCheckpoint(await basePath(options.base), readingOf(options));
   output.note(baseText(options.base, checkpoint.weights, checkpoint.schedule, checkpoint.notes));
   return checkpoint;

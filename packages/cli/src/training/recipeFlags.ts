@@ -58,7 +58,7 @@ export function setAt(
     record[key] = value;
     return;
   }
-  const inner = record[key];
+  const inner = Object.hasOwn(record, key) ? record[key] : undefined;
   const next = typeof inner === 'object' && inner !== null && !Array.isArray(inner) ? inner : {};
   record[key] = next;
   setAt(next as Record<string, unknown>, rest, value);

@@ -1,7 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import type { RecipeFlag } from '@sdft/methods';
-import { parse, YAMLParseError } from 'yaml';
+import { type RecipeFlag, recipeFromYaml } from '@sdft/methods';
 import { UsageError } from '../failures/usageError.ts';
 import { setAt } from './recipeFlags.ts';
 
@@ -18,7 +17,7 @@ export interface GivenRecipe {
 
 /**
  * Reads a recipe file and makes the changes of `--set`. Without a file, a run that is resumed has one.
- * @throws UsageError where there is none, it cannot be read, or a change is malformed
+ * @throws UserError where there is none, it cannot be read, or a change is malformed
  */
 export function recipeFromFile(
   file: string | undefined,
@@ -29,7 +28,7 @@ export function recipeFromFile(
     throw new UsageError(
       'say what to train: a method, such as sdft train textual-inversion, or a recipe file. See sdft train --help',
     );
-  const recipe = readYaml(readFileSync(path, 'utf8'), path);
+  const recipe = recipeFromYaml(readFileSync(path, 'utf8'), path);
   if (typeof recipe !== 'object' || recipe === null || Array.isArray(recipe))
     throw new UsageError(`${path}: a recipe holds settings by name, such as base: nano`);
   const changed = recipe as Record<string, unknown>;
@@ -37,16 +36,7 @@ export function recipeFromFile(
     const [, key = '', value = ''] = /^([^=]*)=(.*)$/s.exec(change) ?? [];
     if (key.trim() === '')
       throw new UsageError(`--set ${change}: must be KEY=VALUE, such as optimizer.lr=1e-3`);
-    setAt(changed, key.trim().split('.'), readYaml(value, `--set ${change}`));
+    setAt(changed, key.trim().split('.'), recipeFromYaml(value, `--set ${change}`));
   }
   return { recipe: changed, relativeTo: dirname(path), where: path };
-}
-
-function readYaml(text: string, where: string): unknown {
-  try {
-    return parse(text) as unknown;
-  } catch (error) {
-    if (!(error instanceof YAMLParseError)) throw error;
-    throw new UsageError(`${where}: is not YAML: ${error.message.split('\n')[0]!}`);
-  }
 }

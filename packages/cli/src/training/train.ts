@@ -35,6 +35,7 @@ export async function train(given: GivenRecipe, options: RunOptions): Promise<vo
     if (out !== undefined && options.backend !== 'null') checkTarget('--out', out, force);
     if (options.record !== undefined) checkTarget('--record', options.record, force);
     const folder = runFolder(out ?? String(given.recipe['method'] ?? 'run'), options);
+    if (options.backend !== 'null') checkTarget('--log-dir', folder, true, 'folder');
     await using run = await built(given, options, folder);
     output.note(described(run, folder));
     if (options.backend === 'null') {

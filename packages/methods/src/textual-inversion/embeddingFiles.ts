@@ -1,4 +1,5 @@
-import { weightOf, writeSafetensors, writeTorch } from '@sdft/models';
+import { weightOf } from '@sdft/models';
+import { writeSafetensors, writeTorch } from '@sdft/models/node';
 import type { AdapterFiles } from '@sdft/pipeline';
 import { hostArray, type HostArray, UserError } from '@sdft/tensor';
 import { readEmbedding } from './readEmbedding.ts';

@@ -1,5 +1,6 @@
 /** @file Embedding files of every tool, read. */
-import { allTensors, openSafetensors, openTorch, readFloat32 } from '@sdft/models';
+import { allTensors, readFloat32 } from '@sdft/models';
+import { openSafetensors, openTorch } from '@sdft/models/node';
 import { UserError, type Weight } from '@sdft/tensor';
 import { readEmbeddingPicture } from './embeddingPicture.ts';
 

@@ -10,7 +10,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { openSafetensors } from '@sdft/models';
+import { openSafetensors } from '@sdft/models/node';
 import { expect, test } from 'vitest';
 import { pathOf, temporaryFolder } from '../support/fixtures.ts';
 

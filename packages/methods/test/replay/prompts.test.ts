@@ -1,6 +1,6 @@
 /** @file Prompts that reference programs trained on become the ids that they trained on. */
 import { openBase } from '../../src/index.ts';
-import { openSafetensors } from '@sdft/models';
+import { openSafetensors } from '@sdft/models/node';
 import { expect, test } from 'vitest';
 import { cases, fixture, json, microSteps } from './cases.ts';
 import { recordOf } from './trajectory.ts';

@@ -2,7 +2,8 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { openSafetensors, readFloat32 } from '@sdft/models';
+import { readFloat32 } from '@sdft/models';
+import { openSafetensors } from '@sdft/models/node';
 import { afterAll } from 'vitest';
 import type { Report, Run } from '../../src/index.ts';
 

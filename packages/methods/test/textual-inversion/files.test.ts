@@ -1,13 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import {
-  openSafetensors,
-  openTorch,
-  type PythonValue,
-  weightOf,
-  writeSafetensors,
-  writeTorch,
-} from '@sdft/models';
+import { type PythonValue, weightOf } from '@sdft/models';
+import { openSafetensors, openTorch, writeSafetensors, writeTorch } from '@sdft/models/node';
 import { hostArray, type HostArray } from '@sdft/tensor';
 import { describe, expect, it } from 'vitest';
 import { readEmbedding } from '../../src/index.ts';

@@ -13,6 +13,8 @@ const maxRead = 2 ** 30;
 export function fileSource(path: string): ByteSource {
   const first = attempt(path, () => statSync(path));
   if (first.isDirectory()) throw new UserError(`${path}: is a folder; a file is needed here`);
+  // Reading a pipe would wait for ever.
+  if (!first.isFile()) throw new UserError(`${path}: is a pipe or a device; a file is needed here`);
   return Object.freeze({
     name: path,
     isFile: true,
@@ -73,6 +75,9 @@ const meanings: Readonly<Record<string, string>> = {
     'the file would be larger than allowed here (ulimit -f, or the file system); raise the limit or write elsewhere',
   EROFS: 'the disk is read-only; write elsewhere',
   EIO: 'the disk reports an error',
+  ELOOP: 'its links lead round in a circle',
+  EBUSY: 'is in use',
+  ENXIO: 'is no file',
   EMFILE: 'too many files are open (ulimit -n)',
   ENAMETOOLONG: 'the name is too long',
 };

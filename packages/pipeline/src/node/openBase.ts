@@ -1,6 +1,7 @@
 import { isAbsolute, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { clipTokenizer, noiseSchedule, openCheckpoint, readTokenizer } from '@sdft/models';
+import { noiseSchedule } from '@sdft/models';
+import { clipTokenizer, openCheckpoint, readTokenizer } from '@sdft/models/node';
 import * as nano from '@sdft/nano';
 import { UserError } from '@sdft/tensor';
 import type { Base } from '../training/base.ts';

@@ -1,4 +1,5 @@
-import { type DataSpec, type ImageSet, openImages, type Provides } from '@sdft/data';
+import { type DataSpec, type ImageSet, type Provides } from '@sdft/data';
+import { openImages } from '@sdft/data/node';
 import type { NewToken } from '../contracts.ts';
 import type { ResolvedRecipe } from '../recipe/composition.ts';
 import { type Base, pixelsPerLatent } from '../training/base.ts';

@@ -1,7 +1,7 @@
 import { closeSync, mkdtempSync, openSync, readSync, rmSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { explainFileError, writeSafetensors } from '@sdft/models';
+import { explainFileError, writeSafetensors } from '@sdft/models/node';
 import type { HostArray, Weight } from '@sdft/tensor';
 
 /** A record that grows. */

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { openSafetensors } from '@sdft/models';
+import { openSafetensors } from '@sdft/models/node';
 import { hostArray, type HostArray, internal, UserError, type Weight } from '@sdft/tensor';
 import type { BatchSource, MicroBatch } from '../batches/source.ts';
 import type { PictureEncoder } from '../encoding/pictureEncoder.ts';

@@ -2,14 +2,14 @@
 import { appendFile, mkdir, readdir, readFile } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
 import { basename, join } from 'node:path';
+import { weightOf } from '@sdft/models';
 import {
   explainFileError,
   openSafetensors,
-  weightOf,
   writeFileWhole,
   writeFolderWhole,
   writeSafetensors,
-} from '@sdft/models';
+} from '@sdft/models/node';
 import { hostArray, type HostArray, UserError } from '@sdft/tensor';
 import { splitExtension } from './paths.ts';
 

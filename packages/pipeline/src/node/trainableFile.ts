@@ -1,5 +1,6 @@
 import { extname } from 'node:path';
-import { openSafetensors, readFloat32, weightOf, writeSafetensors } from '@sdft/models';
+import { readFloat32, weightOf } from '@sdft/models';
+import { openSafetensors, writeSafetensors } from '@sdft/models/node';
 import { hostArray, type HostArray, nearest, UserError } from '@sdft/tensor';
 import type { AdapterFiles, Parameters } from '../contracts.ts';
 

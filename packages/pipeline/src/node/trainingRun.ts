@@ -1,5 +1,5 @@
 /** @file The run, with its files. */
-import { writePng } from '@sdft/data';
+import { writePng } from '@sdft/data/node';
 import { type HostArray, UserError } from '@sdft/tensor';
 import type { Adapter, AdapterState, Parameters } from '../contracts.ts';
 import type { Executables } from '../encoding/executables.ts';

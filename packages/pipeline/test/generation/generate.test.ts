@@ -1,7 +1,8 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { toRgb } from '@sdft/data';
-import { openSafetensors, readFloat32, type SamplerName } from '@sdft/models';
+import { readFloat32, type SamplerName } from '@sdft/models';
+import { openSafetensors } from '@sdft/models/node';
 import { hostArray, type HostArray } from '@sdft/tensor';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openBase, openGenerator, type PictureGenerator, type Run } from '../../src/index.ts';

@@ -1,7 +1,8 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { openSafetensors, readFloat32, weightOf, writeSafetensors } from '@sdft/models';
+import { readFloat32, weightOf } from '@sdft/models';
+import { openSafetensors, writeSafetensors } from '@sdft/models/node';
 import type { Weight } from '@sdft/tensor';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { pipeline } from '../../src/index.ts';

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { images, withClassImages } from '@sdft/data';
-import { openSafetensors, readFloat32, weightOf, writeSafetensors } from '@sdft/models';
+import { readFloat32, weightOf } from '@sdft/models';
+import { openSafetensors, writeSafetensors } from '@sdft/models/node';
 import { adamw, sgd } from '@sdft/optim';
 import type { Weight } from '@sdft/tensor';
 import { describe, expect, it } from 'vitest';
