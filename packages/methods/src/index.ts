@@ -22,6 +22,8 @@ export {
   type InitContext,
   type Initial,
   type Layer,
+  type Learned,
+  type LearnedKind,
   metricLines,
   type Method,
   type Models,
@@ -29,6 +31,7 @@ export {
   normal,
   type Objective,
   openBase,
+  openGenerator,
   type Parameters,
   type Picture,
   type Pipeline,
@@ -44,6 +47,7 @@ export {
   type Run,
   type RunOptions,
   type Schedule,
+  type Use,
   uniform,
   zeros,
 } from '@sdft/pipeline';
@@ -70,7 +74,14 @@ export {
 export { type CpuOptions, cpu } from '@sdft/tensor/node';
 export { denoise, type DenoiseOptions } from './objectives/denoise.ts';
 export { withPrior, type WithPriorOptions } from './objectives/withPrior.ts';
-export { buildRun, objectives, parseRecipe, presets, recipeJsonSchema } from './registry.ts';
+export {
+  buildRun,
+  learnedKinds,
+  objectives,
+  parseRecipe,
+  presets,
+  recipeJsonSchema,
+} from './registry.ts';
 export { type Embedding, readEmbedding } from './textual-inversion/readEmbedding.ts';
 export {
   textualInversion,

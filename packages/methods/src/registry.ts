@@ -1,6 +1,7 @@
 /** @file Everything that recipes can name, and recipes read and run with it. */
 import {
   buildRun as build,
+  type LearnedKind,
   type NamedObjective,
   type Needs,
   type Objective,
@@ -16,12 +17,16 @@ import { z } from 'zod';
 import { denoise } from './objectives/denoise.ts';
 import { denoiseSettings } from './objectives/settings.ts';
 import { withPrior } from './objectives/withPrior.ts';
+import { embeddingKind } from './textual-inversion/embeddingKind.ts';
 import { textualInversionPreset } from './textual-inversion/textualInversion.ts';
 
 /** Methods by the name of their command. */
 export const presets: Readonly<Record<string, Preset>> = {
   'textual-inversion': textualInversionPreset as Preset,
 };
+
+/** Files that `generate` takes, by the name of their flag. */
+export const learnedKinds: Readonly<Record<string, LearnedKind>> = { embedding: embeddingKind };
 
 const withPriorSettings = z.strictObject({
   weight: z.number().min(0).optional(),

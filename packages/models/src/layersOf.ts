@@ -8,9 +8,9 @@ export function layersOf(root: string, body: (scope: Scope) => void): readonly L
   trace((tracer) => {
     body(
       new Scope(tracer, root, {
-        wrap: (layer, apply) => {
+        wrap: (layer, apply, frozen) => {
           layers.set(layer.path, layer);
-          return apply;
+          return (x) => apply(x, frozen);
         },
       }),
     );

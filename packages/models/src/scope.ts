@@ -19,15 +19,16 @@ export interface Layer {
   };
 }
 
-/** What a layer computes. */
-export type Apply = (x: Tensor) => Tensor;
+/** Reads a parameter of a layer by its own name, such as `weight`. */
+export type ReadParameter = (name: string) => Tensor;
+
+/** What a layer computes, with parameters read as it is told. */
+export type Apply = (x: Tensor, parameter: ReadParameter) => Tensor;
 
 /** What adapters change while a network is traced. */
 export interface Patches {
-  /** Stands in for a parameter (full path, with `.weight` or `.bias`); undefined leaves the frozen one. */
-  parameter?(path: string, shape: Shape): Tensor | undefined;
-  /** Stands in for what a layer computes; `parameter` reads one of the layer's own. */
-  wrap?(layer: Layer, apply: Apply, parameter: (name: string) => Tensor): Apply;
+  /** Stands in for what a layer computes; `parameter` reads the frozen ones. */
+  wrap?(layer: Layer, apply: Apply, parameter: ReadParameter): (x: Tensor) => Tensor;
 }
 
 /** A place in a network being traced. */
@@ -52,16 +53,11 @@ export class Scope {
     return this.tracer.at(this.path, body);
   }
 
-  /** A parameter of the layer here: frozen, unless an adapter stands in for it. */
-  parameter(name: string, shape: Shape): Tensor {
-    const path = `${this.path}.${name}`;
-    return this.#patches.parameter?.(path, shape) ?? this.tracer.weight(path, shape);
-  }
-
   /** Runs a layer here, with whatever adapters made of it. */
   run(layer: Omit<Layer, 'path'>, apply: Apply, x: Tensor): Tensor {
     const whole: Layer = { ...layer, path: this.path };
-    const parameter = (name: string) => this.parameter(name, layer.parameters[name]!);
-    return this.inside(() => (this.#patches.wrap?.(whole, apply, parameter) ?? apply)(x));
+    const frozen: ReadParameter = (name) =>
+      this.tracer.weight(`${this.path}.${name}`, layer.parameters[name]!);
+    return this.inside(() => this.#patches.wrap?.(whole, apply, frozen)(x) ?? apply(x, frozen));
   }
 }

@@ -3,9 +3,11 @@
  * A new method implements one or both of these and touches nothing else.
  */
 import type { Layer as LayerInfo, ScheduleConfig } from '@sdft/models';
+import type { ScheduledNumber } from '@sdft/optim';
 import type { HostArray, Tensor } from '@sdft/tensor';
 import type { Preset } from './recipe/preset.ts';
 import type { Flavour } from './recipe/schema.ts';
+import type { Base } from './training/base.ts';
 
 /** Settings as a recipe file holds them: texts, numbers, booleans, lists and records of these. */
 export type PlainRecord = Readonly<Record<string, unknown>>;
@@ -17,6 +19,16 @@ export type PlainRecord = Readonly<Record<string, unknown>>;
 export interface Layer extends LayerInfo {
   (x: Tensor): Tensor;
   parameter(name: string): Tensor;
+  /** The layer with these in place of its frozen parameters: `layer.with({ weight })(x)`. Adapters attached before see them as the frozen ones. */
+  with(parameters: Parameters<Tensor>): (x: Tensor) => Tensor;
+}
+
+/** What a wrapped layer is used for. */
+export interface Use {
+  /** Draws of this micro-step, for dropout; undefined where nothing is trained and pictures are drawn. A shared set of trainables is used at several layers: put the layer's path into the name. */
+  readonly draw: Draws | undefined;
+  /** How much of what was learned counts: 1 while training, elsewhere a number [] that may change from picture to picture. */
+  readonly strength: Tensor | 1;
 }
 
 /** Random numbers and other draws, by name. The same name in a step is the same draw; all can be recorded and replayed. */
@@ -111,20 +123,20 @@ export interface Adapter {
   readonly name: string;
   /** Its settings, for the recipe that is stored with a run. */
   readonly options?: PlainRecord;
-  /** A glob over layer paths (`unet.**.attn2.to_{k,v}`), or several. */
+  /** A glob over layer paths (`unet.**.attn2.to_{k,v}`), or several; those that begin with `!` take layers out again. */
   readonly at: string | readonly string[];
   /** Layers with the same key share one set of trainables; by default each has its own, under its path. */
   readonly share?: (layer: LayerInfo) => string;
   /** The trainables at a layer. */
   init(layer: LayerInfo): Parameters<Initial>;
   /** What the layer computes from now on. */
-  wrap(layer: Layer, parameters: Parameters<Tensor>): (x: Tensor) => Tensor;
+  wrap(layer: Layer, parameters: Parameters<Tensor>, use: Use): (x: Tensor) => Tensor;
   /** New words that this adapter teaches; their ids follow on the vocabulary, row by row. */
   readonly tokens?: readonly NewToken[];
-  /** Its own learning rate; by default the optimizer's. */
-  readonly lr?: number;
-  /** Weight decay of its trainables; by default the optimizer's. */
-  readonly weightDecay?: number;
+  /** Its own learning rate, or that of each layer; by default (and where a layer has none) the optimizer's. Layers that share trainables have the rate of the first. */
+  readonly lr?: ScheduledNumber | ((layer: LayerInfo) => ScheduledNumber | undefined);
+  /** Weight decay of its trainables, in the same way. */
+  readonly weightDecay?: number | ((layer: LayerInfo) => number | undefined);
   /** How its trainables are written and read; by default one safetensors file of `LAYER.NAME`. */
   readonly files?: AdapterFiles;
 }
@@ -138,6 +150,10 @@ export interface AboutFile {
   readonly step: number;
   /** The base, as the recipe names it. */
   readonly base: string;
+  /** The base itself, where it is open: a file of the whole model takes the rest from it. */
+  readonly model?: Base;
+  /** The run's settings, for a file's metadata. */
+  readonly recipe?: PlainRecord;
   /** Replace what is there. */
   readonly force: boolean;
 }

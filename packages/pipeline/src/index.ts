@@ -17,6 +17,7 @@ export type {
   Parameters,
   PlainRecord,
   Schedule,
+  Use,
 } from './contracts.ts';
 export { constant, copyOf, normal, uniform, zeros } from './initial.ts';
 export { type OtherSettings, type Pipeline, pipeline } from './builder/pipeline.ts';
@@ -25,7 +26,12 @@ export type { GenerateOptions } from './generation/settings.ts';
 export { assembleRun, type RunOptions } from './node/assembleRun.ts';
 export { buildRun } from './node/buildRun.ts';
 export { type BaseOptions, openBase } from './node/openBase.ts';
-export { type Learned, openGenerator, type PictureGenerator } from './node/openGenerator.ts';
+export {
+  type Learned,
+  type LearnedKind,
+  openGenerator,
+  type PictureGenerator,
+} from './node/openGenerator.ts';
 export type { Composition, ResolvedRecipe } from './recipe/composition.ts';
 export { type RecipeFlag, recipeFlags } from './recipe/flags.ts';
 export { fromYaml as recipeFromYaml, parseRecipe } from './recipe/parse.ts';

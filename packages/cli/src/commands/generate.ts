@@ -20,7 +20,6 @@ export interface GenerateFlags extends CommonOptions, BaseOptions {
   readonly cfg: number;
   readonly size?: Size;
   readonly clipSkip: number;
-  readonly embedding?: readonly string[];
   readonly spacing?: TimestepSpacing;
   readonly sigmas: SigmaSpacing;
   readonly promptIds?: string;
@@ -35,10 +34,16 @@ export interface GenerateFlags extends CommonOptions, BaseOptions {
 // The samplers' own list would take half a second to load for `--help`.
 const samplerNames = ['ddim', 'euler', 'euler-a', 'plms', 'dpmpp-2m'] satisfies SamplerName[];
 
+/** Kinds of files with what was learned: those of `learnedKinds`, which would take as long. */
+export const learnedFlags: Readonly<Record<string, string>> = { embedding: 'a trained word' };
+
 /** `sdft generate`: pictures of prompts, with what was trained. */
 export function generateCommand(summary: string): Command {
   const command = defineCommand('generate', summary);
-  addBaseOptions(command)
+  addBaseOptions(command);
+  for (const [name, what] of Object.entries(learnedFlags))
+    command.option(`--${name} <file[:strength]>`, `${what}; again for more`, several);
+  command
     .option('--prompt <text>', 'what to draw; again for more prompts', several)
     .option('--negative <text>', 'what not to draw')
     .option('-n <count>', 'pictures of each prompt (default: 1)', wholeNumber('-n', 1))
@@ -61,7 +66,6 @@ export function generateCommand(summary: string): Command {
       wholeNumber('--clip-skip', 1),
       1,
     )
-    .option('--embedding <file>', 'a trained word; again for more', several)
     .addOption(
       new Option(
         '--spacing <name>',

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { writePng } from '@sdft/data/node';
-import { openBase } from '@sdft/methods';
+import { type Learned, openBase } from '@sdft/methods';
 import { samplerNamed } from '@sdft/models';
 import { type Base, openGenerator } from '@sdft/pipeline';
 import { UserError } from '@sdft/tensor';
@@ -11,7 +11,7 @@ import { baseText } from '../options/base.ts';
 import { Output } from '../terminal/output.ts';
 import { counted } from '../terminal/quantities.ts';
 import { refuseNonFinite } from '../weights/refuseNonFinite.ts';
-import { embedding, type Word } from './embeddings.ts';
+import { openLearned } from './learned.ts';
 import { LatentFile, type PromptIds, readLatents, readPromptIds } from './tensorFiles.ts';
 
 /** Draws what the flags say and writes the pictures, each as soon as it is there. Throws UserError. */
@@ -28,12 +28,11 @@ export async function generate(flags: GenerateFlags): Promise<void> {
     checkTarget('--out', file(index), force);
   if (saveLatents !== undefined) checkTarget('--save-latents', saveLatents, force);
   if (saveTrajectory !== undefined) checkTarget('--save-trajectory', saveTrajectory, force);
-  const words: Word[] = [];
-  for (const path of flags.embedding ?? []) words.push(await embedding(path, base));
-  for (const word of words) tell(word, flags, output);
+  const learned = await openLearned(flags, base);
+  for (const one of learned) tell(one, flags, output);
   refuseNonFinite(flags.base, base.weights);
 
-  await using generator = await openGenerator(base, words, { backend });
+  await using generator = await openGenerator(base, learned, { backend });
   const [final, trajectory] = [new LatentFile(), new LatentFile()];
   output.note(`drawing ${counted(plan.n * plan.prompts.length, 'picture')}, seed ${plan.seed}`);
   const line = output.progress({ title: 'drawing', total: plan.calls });
@@ -127,11 +126,15 @@ function count(said: Readonly<Record<string, number | undefined>>): number {
 }
 
 function tell(
-  { text, token }: Word,
+  { text = '', file, strength = 1, adapter: { tokens = [] } }: Learned,
   { prompt = [], negative = '' }: GenerateFlags,
   output: Output,
 ): void {
-  output.note(text);
-  const said = [...prompt, negative].some((one) => one.toLowerCase().includes(token.toLowerCase()));
-  if (prompt.length > 0 && !said) output.warn(`no prompt says ${token}, so it changes nothing`);
+  output.note(`${file}: ${text}${strength === 1 ? '' : `, strength ${strength}`}`);
+  for (const { token } of tokens) {
+    const said = [...prompt, negative].some((one) =>
+      one.toLowerCase().includes(token.toLowerCase()),
+    );
+    if (prompt.length > 0 && !said) output.warn(`no prompt says ${token}, so it changes nothing`);
+  }
 }

@@ -31,9 +31,9 @@ export function conv2d(
       parameters: { weight, ...(bias && { bias: [out] }) },
       conv,
     },
-    (input) => {
-      const result = apply('conv2d', [input, scope.parameter('weight', weight)], conv);
-      return bias ? result.add(scope.parameter('bias', [out]).reshape([out, 1, 1])) : result;
+    (input, parameter) => {
+      const result = apply('conv2d', [input, parameter('weight')], conv);
+      return bias ? result.add(parameter('bias').reshape([out, 1, 1])) : result;
     },
     x,
   );

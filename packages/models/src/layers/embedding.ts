@@ -5,6 +5,6 @@ import type { Scope } from '../scope.ts';
 export const embedding = (scope: Scope, indices: Tensor, rows: number, width: number): Tensor =>
   scope.run(
     { kind: 'embedding', in: rows, out: width, parameters: { weight: [rows, width] } },
-    (input) => scope.parameter('weight', [rows, width]).gather(input),
+    (input, parameter) => parameter('weight').gather(input),
     indices,
   );

@@ -11,9 +11,9 @@ export function linear(scope: Scope, x: Tensor, out: number, { bias = true } = {
       out,
       parameters: { weight: [out, width], ...(bias && { bias: [out] }) },
     },
-    (input) => {
-      const product = input.matmul(scope.parameter('weight', [out, width]), { transposeB: true });
-      return bias ? product.add(scope.parameter('bias', [out])) : product;
+    (input, parameter) => {
+      const product = input.matmul(parameter('weight'), { transposeB: true });
+      return bias ? product.add(parameter('bias')) : product;
     },
     x,
   );

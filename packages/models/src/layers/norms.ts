@@ -26,7 +26,6 @@ const norm = (
 ): Tensor =>
   scope.run(
     { kind: 'norm', in: width, out: width, parameters: { weight: [width], bias: [width] } },
-    (input) =>
-      normalise(input, scope.parameter('weight', [width]), scope.parameter('bias', [width])),
+    (input, parameter) => normalise(input, parameter('weight'), parameter('bias')),
     x,
   );

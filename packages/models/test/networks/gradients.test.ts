@@ -2,7 +2,7 @@ import { grad, nullBackend, type Tensor, trace, type Tracer } from '@sdft/tensor
 import { describe, expect, test } from 'vitest';
 import { parseClipTextConfig, parseUNetConfig } from '../../src/checkpoint/configFile.ts';
 import { clipContext } from '../../src/clip/clipText.ts';
-import { Scope } from '../../src/scope.ts';
+import { type Patches, Scope } from '../../src/scope.ts';
 import { unet } from '../../src/unet/unet.ts';
 import {
   backends,
@@ -23,12 +23,15 @@ function recording(tracer: Tracer): {
   parameters: Map<string, Tensor>;
 } {
   const parameters = new Map<string, Tensor>();
-  const parameter = (path: string, shape: readonly number[]): Tensor => {
-    const tensor = tracer.weight(path, shape);
-    parameters.set(path, tensor);
-    return tensor;
+  const wrap: Patches['wrap'] = ({ path }, apply, frozen) => {
+    const noted = (name: string): Tensor => {
+      const tensor = frozen(name);
+      parameters.set(`${path}.${name}`, tensor);
+      return tensor;
+    };
+    return (x) => apply(x, noted);
   };
-  return { scope: (root) => new Scope(tracer, root, { parameter }), parameters };
+  return { scope: (root) => new Scope(tracer, root, { wrap }), parameters };
 }
 
 /** Gradients of `loss`: of the named tensors whole, of every parameter its norm. */

@@ -154,13 +154,15 @@ test('an adapter stands in for parameters and wraps layers', () => {
   const seen: string[] = [];
   const graph = trace((tracer) => {
     const scope = new Scope(tracer, 'unet', {
-      parameter: (path, shape) =>
-        path === 'unet.conv_in.bias' ? tracer.state('trained', shape) : undefined,
-      wrap: (layer, apply, parameter) => {
-        if (!layer.path.endsWith('attn1.to_q')) return apply;
+      wrap: (layer, apply, frozen) => {
+        if (layer.path === 'unet.conv_in') {
+          const trained = tracer.state('trained', layer.parameters['bias']!);
+          return (x) => apply(x, (name) => (name === 'bias' ? trained : frozen(name)));
+        }
+        if (!layer.path.endsWith('attn1.to_q')) return (x) => apply(x, frozen);
         seen.push(layer.path);
-        expect(parameter('weight').shape).toEqual(layer.parameters['weight']);
-        return (x) => apply(x).add(linear(scope.at(`added.${seen.length}`), x, layer.out));
+        expect(frozen('weight').shape).toEqual(layer.parameters['weight']);
+        return (x) => apply(x, frozen).add(linear(scope.at(`added.${seen.length}`), x, layer.out));
       },
     });
     return { outputs: { out: tinyUNet(scope) } };

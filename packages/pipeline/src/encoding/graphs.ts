@@ -7,7 +7,7 @@ import { patchesOf } from '../training/patches.ts';
 import { textStates, trainableState } from '../training/trainGraph.ts';
 import type { Attached } from '../training/trainables.ts';
 
-/** Adapters whose present values are states of a graph, called as in the training graph. */
+/** Adapters whose present values are states of a graph, called as in the training graph, and whose strengths are states, too. */
 export interface Applied {
   readonly adapters: readonly Adapter[];
   readonly attached: Attached;
@@ -16,7 +16,7 @@ export interface Applied {
 /** No adapter at all: the frozen networks. */
 export const nothing: Applied = {
   adapters: [],
-  attached: { trainables: [], at: new Map(), text: false },
+  attached: { trainables: [], rates: [], at: new Map(), text: false },
 };
 
 /** `pixels` [1,3,H,W] in -1..1 -> `mean` and `std` [1,C,h,w] of the posterior, unscaled. */
@@ -71,10 +71,21 @@ export const denoiseGraph = (
 
 function statePatches(t: Tracer, { adapters, attached }: Applied) {
   const values = new Map<string, Tensor>();
+  const strengths = new Map<number, Tensor>();
   const shapes = new Map(attached.trainables.map(({ name, initial }) => [name, initial.shape]));
-  return patchesOf(adapters, attached, (name) => {
-    const known = values.get(name) ?? t.state(trainableState(name), shapes.get(name)!);
-    values.set(name, known);
-    return known;
+  return patchesOf(adapters, attached, {
+    value: (name) => {
+      const known = values.get(name) ?? t.state(trainableState(name), shapes.get(name)!);
+      values.set(name, known);
+      return known;
+    },
+    use: (adapter) => {
+      const strength = strengths.get(adapter) ?? t.state(strengthState(adapter), []);
+      strengths.set(adapter, strength);
+      return { draw: undefined, strength };
+    },
   });
 }
+
+/** Name of the state that says how much of an adapter counts. */
+export const strengthState = (adapter: number): string => `strength ${adapter}`;

@@ -16,6 +16,7 @@ import {
   decodePictureGraph,
   denoiseGraph,
   encodeTextGraph,
+  strengthState,
 } from '../encoding/graphs.ts';
 import { promptsOf } from '../encoding/prompts.ts';
 import type { Base } from '../training/base.ts';
@@ -36,13 +37,18 @@ export interface PresentValues {
   readonly values: ReadonlyMap<string, HostArray>;
 }
 
+/** What an executable holds. */
+interface Held {
+  readonly version: number;
+  readonly strengths: string;
+}
+
 export class Generator {
   readonly #base: Base;
   readonly #executables: Executables;
   readonly #applied: Applied;
   readonly #defaults: Pick<GenerateOptions, 'clipSkip' | 'longPrompts'>;
-  /** Which values an executable holds. */
-  readonly #versions = new WeakMap<Executable, number>();
+  readonly #held = new WeakMap<Executable, Held>();
 
   constructor(
     base: Base,
@@ -80,6 +86,7 @@ export class Generator {
           this.#applied,
         ),
       present,
+      options.strengths,
     );
     const generated: Generated[] = [];
     for (let first = 0; first < n; first += size) {
@@ -167,6 +174,7 @@ export class Generator {
       `text ${tokens} skip ${clipSkip}`,
       () => encodeTextGraph(this.#base, tokens, clipSkip, this.#applied),
       present,
+      options.strengths,
     );
     const known = new Map<string, Float32Array>();
     const encode = async (rows: readonly (readonly number[])[]): Promise<Float32Array[]> => {
@@ -216,17 +224,23 @@ export class Generator {
     key: string,
     graph: () => Graph,
     { version, values }: PresentValues,
+    given: readonly number[] = [],
   ): Promise<Loaded> {
     const executable = await this.#executables.get(`generate ${key}`, () => ({
       graph: graph(),
       weights: this.#base.weights,
     }));
-    if (this.#versions.get(executable) === version) return executable;
-    for (const [name, value] of values) {
-      const state = trainableState(name);
+    const strengths = this.#applied.adapters.map((_, i) => given[i] ?? 1);
+    const held = this.#held.get(executable);
+    const write = async (state: string, value: HostArray): Promise<void> => {
       if (executable.states.includes(state)) await executable.write(state, value);
-    }
-    this.#versions.set(executable, version);
+    };
+    if (held?.version !== version)
+      for (const [name, value] of values) await write(trainableState(name), value);
+    if (held?.strengths !== strengths.join())
+      for (const [i, strength] of strengths.entries())
+        await write(strengthState(i), hostArray(Float32Array.of(strength), []) as HostArray);
+    this.#held.set(executable, { version, strengths: strengths.join() });
     return executable;
   }
 }

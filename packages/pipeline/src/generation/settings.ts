@@ -28,6 +28,8 @@ export interface GenerateOptions {
   readonly clipSkip?: number | undefined;
   /** Default: as in training, `chunks` elsewhere. */
   readonly longPrompts?: LongPrompts | undefined;
+  /** How much of each adapter counts, in their order; 1 where nothing is said. */
+  readonly strengths?: readonly number[] | undefined;
   /** Ids in place of prompts: [n, 77] each. */
   readonly promptIds?:
     | {
@@ -66,6 +68,8 @@ export function generateSettings(base: Base, options: GenerateOptions) {
     throw new UserError(`generate: n must be a whole number, 1 or more, got ${n}`);
   if (!Number.isSafeInteger(seed))
     throw new UserError(`generate: seed must be a whole number, got ${seed}`);
+  const odd = (options.strengths ?? []).find((strength) => !Number.isFinite(strength));
+  if (odd !== undefined) throw new UserError(`generate: a strength must be a number, got ${odd}`);
   if (!Number.isFinite(cfg)) throw new UserError(`generate: cfg must be a number, got ${cfg}`);
   if (size.width % scale !== 0 || size.height % scale !== 0)
     throw new UserError(

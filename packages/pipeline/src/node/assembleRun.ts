@@ -116,8 +116,8 @@ export async function assembleRun(
   );
   if (source) recipe = fitted(composition.given, recipe, source, problems);
   const rates = await problems.gather(() =>
-    adapters.map(({ lr }) =>
-      learningRate({ ...recipe.schedule, lr: lr ?? optimizer.lr, steps: recipe.steps }),
+    attached!.rates.map((lr = optimizer.lr) =>
+      learningRate({ ...recipe.schedule, lr, steps: recipe.steps }),
     ),
   );
   const initial = await problems.gather(() =>

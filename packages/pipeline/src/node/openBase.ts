@@ -56,6 +56,7 @@ export async function openBase(name: string, options: BaseOptions = {}): Promise
     vae: checkpoint.vae,
     schedule: noiseSchedule(checkpoint.schedule, { precision: options.schedulePrecision ?? 'f32' }),
     tokenizer,
+    tokenizerFolder,
     weights: checkpoint.weights,
     notes: checkpoint.notes,
   };

@@ -16,6 +16,20 @@ import { trainableFile } from './trainableFile.ts';
 export interface Learned {
   readonly adapter: Adapter;
   readonly file: string;
+  /** How much of it counts; 1 by default. `generate` may say otherwise for a picture. */
+  readonly strength?: number | undefined;
+  /** For people: what is in the file. */
+  readonly text?: string | undefined;
+}
+
+/** A kind of file that what was learned comes in. */
+export interface LearnedKind {
+  /** Its flag on the command line, without dashes: `embedding`. */
+  readonly name: string;
+  /** One line for people. */
+  readonly summary: string;
+  /** Throws UserError, naming the file, where it is none of this kind or does not fit the base. */
+  open(file: string, base: Base): Promise<Learned>;
 }
 
 /** Draws pictures; compiled networks are kept from one prompt to the next. */
@@ -64,7 +78,12 @@ export async function openGenerator(
   const generator = new Generator(base, executables, { adapters, attached }, {});
   const dispose = () => executables.dispose();
   return {
-    generate: (prompt, settings) => generator.generate(prompt, { version: 0, values }, settings),
+    generate: (prompt, settings) =>
+      generator.generate(
+        prompt,
+        { version: 0, values },
+        { strengths: learned.map(({ strength = 1 }) => strength), ...settings },
+      ),
     dispose,
     [Symbol.asyncDispose]: dispose,
   };

@@ -20,7 +20,10 @@ export const trainableFile: AdapterFiles = {
         ]),
       ),
     );
-    await writeSafetensors(path, weights, { metadata: { step: String(step), base }, force });
+    await writeSafetensors(path, weights, {
+      metadata: { step: String(step), base },
+      force,
+    });
   },
   async load(path, shapes) {
     const { tensors } = openSafetensors(path);

@@ -95,6 +95,8 @@ export class TrainingRun implements Run {
       await (adapter.files ?? trainableFile).save(states[i]!, paths[i]!, {
         step: this.step,
         base: this.recipe.base,
+        model: this.base,
+        recipe: this.recipe,
         force,
       });
     return paths;

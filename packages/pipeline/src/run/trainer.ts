@@ -23,7 +23,7 @@ export interface StepReport {
   readonly loss: number;
   /** The loss of each micro-step, before division by their number. */
   readonly losses: readonly number[];
-  /** The learning rate that it used; where adapters have their own, that of the first. */
+  /** The learning rate that it used; where there are several, that of the first trainable. */
   readonly lr: number;
   /** Global norm of the gradient before clipping. */
   readonly gradNorm: number;
@@ -38,7 +38,7 @@ export interface TrainerParts {
   readonly shape: StepShape;
   readonly settings: TrainSettings;
   readonly trainables: readonly Trainable[];
-  /** Learning rate of each adapter. */
+  /** The learning rates that differ. */
   readonly rates: readonly Schedule[];
   readonly source: BatchSource;
   readonly promptEncoder: PromptEncoder;

@@ -11,6 +11,8 @@ export interface Base {
   readonly schedule: NoiseSchedule;
   /** Its own vocabulary, without the words that adapters teach. */
   readonly tokenizer: Tokenizer;
+  /** Where the vocabulary's files are, if the base brings its own. */
+  readonly tokenizerFolder?: string | undefined;
   /** By full path (`unet.conv_in.weight`). */
   readonly weights: ReadonlyMap<string, Weight>;
   /** For people: where its settings came from. */

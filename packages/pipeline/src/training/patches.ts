@@ -1,32 +1,40 @@
-import type { Layer as LayerInfo, Patches } from '@sdft/models';
+import type { Layer as LayerInfo, Patches, ReadParameter } from '@sdft/models';
 import type { Tensor } from '@sdft/tensor';
-import type { Adapter, Layer } from '../contracts.ts';
+import type { Adapter, Layer, Parameters, Use } from '../contracts.ts';
 import type { Attached } from './trainables.ts';
 
 /** Path of the layer whose table new words extend. */
 export const tokenEmbedding = 'text_encoder.text_model.embeddings.token_embedding';
 
-/**
- * Adapters as changes to a network that is traced.
- *
- * @param value the present value of a trainable, by its full name
- */
+/** What traced adapters read beside their layer. */
+export interface PatchValues {
+  /** The present value of a trainable, by its full name. */
+  value(name: string): Tensor;
+  /** How an adapter is used, by its index. */
+  use(adapter: number): Use;
+}
+
+/** Adapters as changes to a network that is traced. */
 export function patchesOf(
   adapters: readonly Adapter[],
   { at }: Attached,
-  value: (name: string) => Tensor,
+  { value, use }: PatchValues,
 ): Patches {
   return {
-    wrap: (layer, apply, parameter) => {
-      let present = apply;
-      for (const { adapter, parameters } of at.get(layer.path) ?? []) {
-        const taught = wordsBefore(adapters, adapter, layer);
+    wrap: (layer, apply, frozen) => {
+      const attachments = at.get(layer.path) ?? [];
+      /** The layer with the first `count` adapters, its frozen parameters read by `parameter`. */
+      const withFirst = (count: number, parameter: ReadParameter): ((x: Tensor) => Tensor) => {
+        if (count === 0) return (x) => apply(x, parameter);
+        const { adapter, parameters } = attachments[count - 1]!;
+        const below = (read: ReadParameter) => withFirst(count - 1, read);
+        const info = { ...layer, in: layer.in + wordsBefore(adapters, adapter, layer) };
         const values = Object.fromEntries(
           Object.entries(parameters).map(([own, name]) => [own, value(name)]),
         );
-        present = adapters[adapter]!.wrap(callable(layer, present, parameter, taught), values);
-      }
-      return present;
+        return adapters[adapter]!.wrap(callable(info, below, parameter), values, use(adapter));
+      };
+      return withFirst(attachments.length, frozen);
     },
   };
 }
@@ -42,10 +50,12 @@ function wordsBefore(adapters: readonly Adapter[], adapter: number, { path }: La
 
 function callable(
   info: LayerInfo,
-  apply: (x: Tensor) => Tensor,
-  parameter: (name: string) => Tensor,
-  taught: number,
+  below: (parameter: ReadParameter) => (x: Tensor) => Tensor,
+  parameter: ReadParameter,
 ): Layer {
-  const call = (x: Tensor): Tensor => apply(x);
-  return Object.assign(call, info, { in: info.in + taught, parameter });
+  const call = (x: Tensor): Tensor => below(parameter)(x);
+  return Object.assign(call, info, {
+    parameter,
+    with: (own: Parameters<Tensor>) => below((name) => own[name] ?? parameter(name)),
+  });
 }

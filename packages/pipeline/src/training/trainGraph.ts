@@ -48,7 +48,7 @@ export interface TrainSettings {
 
 export interface TrainGraph {
   /**
-   * Inputs: `latent_mean`, `latent_std` (unscaled) and the draw `posterior_noise`, or `latents`; `input_ids` or `context`; `weight`; all draws; learning rates `lr.ADAPTER`;
+   * Inputs: `latent_mean`, `latent_std` (unscaled) and the draw `posterior_noise`, or `latents`; `input_ids` or `context`; `weight`; all draws; learning rates `lr.INDEX`;
    * the optimizer's `number.NAME`; `update` (1 where this micro-step ends a step, else 0) where gradients are accumulated.
    * Outputs: `loss` of this micro-step, `gradNorm` of the gradient accumulated so far (before clipping), `norms` of its parts, in the order of `trained`.
    */
@@ -105,7 +105,10 @@ function lossOf(
   values: ReadonlyMap<string, Tensor>,
   draw: ReturnType<typeof tracedDraws>['draw'],
 ): Tensor {
-  const patches = patchesOf(adapters, attached, (name) => values.get(name)!);
+  const patches = patchesOf(adapters, attached, {
+    value: (name) => values.get(name)!,
+    use: () => ({ draw, strength: 1 }),
+  });
   const scope = (root: string) => new Scope(t, root, patches);
   const { batch: size, instances, tokens } = shape;
 
@@ -202,8 +205,8 @@ export function some(names: readonly string[], most = 3): string {
 
 function withUpdate(
   t: Tracer,
-  { trainables }: Attached,
-  { adapters, optimizer, accumulate }: TrainSettings,
+  attached: Attached,
+  { optimizer, accumulate }: TrainSettings,
   values: ReadonlyMap<string, Tensor>,
   loss: Tensor,
   own: Readonly<Record<string, Tensor>>,
@@ -219,8 +222,8 @@ function withUpdate(
   const squares = stack(trained.map((name) => gradients[name]!.square().sum()));
   const gradNorm = squares.sum().sqrt();
 
-  const adapterOf = new Map(trainables.map(({ name, adapter }) => [name, adapter]));
-  const rates = adapters.map((_, i) => t.input(`lr.${i}`, []));
+  const trainables = new Map(attached.trainables.map((trainable) => [trainable.name, trainable]));
+  const rates = attached.rates.map((_, i) => t.input(`lr.${i}`, []));
   const parameters = each((name) => values.get(name)!);
   const shapes = each((name) => parameters[name]!.shape);
   const state = Object.fromEntries(
@@ -236,10 +239,10 @@ function withUpdate(
     numbers: Object.fromEntries(
       Object.keys(optimizer.numbers).map((name) => [name, t.input(`number.${name}`, [])]),
     ),
-    lr: each((name) => rates[adapterOf.get(name)!]!),
+    lr: each((name) => rates[trainables.get(name)!.rate]!),
     weightDecay: Object.fromEntries(
       trained.flatMap((name) => {
-        const decay = adapters[adapterOf.get(name)!]!.weightDecay;
+        const decay = trainables.get(name)!.weightDecay;
         return decay === undefined ? [] : [[name, decay]];
       }),
     ),

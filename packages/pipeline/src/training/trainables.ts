@@ -1,5 +1,6 @@
 /** @file Which trainables a set of adapters has, on a given base, and where they attach. */
 import type { Layer as LayerInfo } from '@sdft/models';
+import type { ScheduledNumber } from '@sdft/optim';
 import { nearest, UserError } from '@sdft/tensor';
 import type { Adapter, Initial } from '../contracts.ts';
 import { layerGlob } from './layerGlob.ts';
@@ -14,6 +15,10 @@ export interface Trainable {
   readonly key: string;
   readonly parameter: string;
   readonly initial: Initial;
+  /** Index of its learning rate. */
+  readonly rate: number;
+  /** Its adapter's own, where it has one for this layer. */
+  readonly weightDecay: number | undefined;
 }
 
 /** An adapter at a layer. */
@@ -27,6 +32,8 @@ export interface Attachment {
 export interface Attached {
   /** In the order of adapters, then of layers. */
   readonly trainables: readonly Trainable[];
+  /** The learning rates that differ; undefined stands for the optimizer's. The first one is that of the first trainable. */
+  readonly rates: readonly (ScheduledNumber | undefined)[];
   /** By layer path, in the order in which the adapters apply. */
   readonly at: ReadonlyMap<string, readonly Attachment[]>;
   /** Whether a part of the text encoder is trained. */
@@ -50,6 +57,9 @@ export function attach(adapters: readonly Adapter[], layers: readonly LayerInfo[
   const names = adapterNames(adapters);
   const trainables = new Map<string, Trainable>();
   const at = new Map<string, Attachment[]>();
+  const rates: (ScheduledNumber | undefined)[] = [];
+  const rateOf = (lr: ScheduledNumber | undefined): number =>
+    rates.includes(lr) ? rates.indexOf(lr) : rates.push(lr) - 1;
   adapters.forEach((adapter, index) => {
     const matches = layerGlob(adapter.at);
     const met = layers.filter(({ path }) => matches(path));
@@ -61,7 +71,12 @@ export function attach(adapters: readonly Adapter[], layers: readonly LayerInfo[
         const name = `${names[index]}/${key}/${parameter}`;
         parameters[parameter] = name;
         const known = trainables.get(name);
-        if (!known) trainables.set(name, { name, adapter: index, key, parameter, initial });
+        if (!known)
+          trainables.set(name, {
+            ...{ name, adapter: index, key, parameter, initial },
+            rate: rateOf(of(adapter.lr, layer)),
+            weightDecay: of(adapter.weightDecay, layer),
+          });
         else if (known.initial.shape.join() !== initial.shape.join())
           throw new UserError(
             `adapter ${adapter.name}: layers that share "${key}" need ${parameter} of one shape; ${layer.path} wants [${initial.shape.join(', ')}], another layer [${known.initial.shape.join(', ')}]`,
@@ -73,9 +88,16 @@ export function attach(adapters: readonly Adapter[], layers: readonly LayerInfo[
   return {
     trainables: [...trainables.values()],
     at,
+    rates,
     text: [...at.keys()].some((path) => path.startsWith('text_encoder')),
   };
 }
+
+/** A setting that may differ from layer to layer. */
+const of = <T extends number | string>(
+  setting: T | ((layer: LayerInfo) => T | undefined) | undefined,
+  layer: LayerInfo,
+): T | undefined => (typeof setting === 'function' ? setting(layer) : setting);
 
 function noLayer({ name, at }: Adapter, layers: readonly LayerInfo[]): UserError {
   const globs = [at].flat().join(', ');

@@ -5,8 +5,22 @@ import { readFloat32, type SamplerName } from '@sdft/models';
 import { openSafetensors } from '@sdft/models/node';
 import { hostArray, type HostArray } from '@sdft/tensor';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { openBase, openGenerator, type PictureGenerator, type Run } from '../../src/index.ts';
-import { base, goldens, pictures, reports, stem, temporaryFolder } from '../support/small.ts';
+import {
+  type Adapter,
+  openBase,
+  openGenerator,
+  type PictureGenerator,
+  type Run,
+} from '../../src/index.ts';
+import {
+  base,
+  goldens,
+  lowRank,
+  pictures,
+  reports,
+  stem,
+  temporaryFolder,
+} from '../support/small.ts';
 
 const golden = openSafetensors(goldens('forward/tiny-sd.sampling.safetensors')).tensors;
 const numbers = (name: string): Float32Array => readFloat32(golden.get(name)!);
@@ -120,12 +134,24 @@ describe('pictures', () => {
     // A file of it draws the same in a generator of its own.
     const folder = temporaryFolder();
     const [file] = await run.save(join(folder, 'learned.safetensors'));
-    const { lowRank } = await import('../support/small.ts');
-    const learned = await openGenerator(await openBase(base), [
-      { adapter: lowRank(), file: file! },
-    ]);
-    const [again] = await learned.generate('a cup', { ...quick, longPrompts: 'truncate' });
-    expect([...again!.latents.data]).toEqual(after);
+    const plain = lowRank();
+    const adapter: Adapter = {
+      ...plain,
+      wrap: (layer, parameters, { strength }) => {
+        const wrapped = plain.wrap(layer, parameters, { draw: undefined, strength: 1 });
+        return (x) => layer(x).add(wrapped(x).sub(layer(x)).mul(strength));
+      },
+    };
+    const learned = await openGenerator(await openBase(base), [{ adapter, file: file! }]);
+    const latents = async (strengths?: readonly number[]) => [
+      ...(await learned.generate('a cup', { ...quick, longPrompts: 'truncate', strengths }))[0]!
+        .latents.data,
+    ];
+    const largest = (a: number[], b: number[]) => Math.max(...a.map((x, i) => Math.abs(x - b[i]!)));
+    expect(largest(await latents(), after)).toBeLessThan(1e-4);
+    expect(await latents([0])).toEqual(before);
+    expect(largest(await latents([0.5]), after)).toBeGreaterThan(1e-4);
+    expect(await latents([0])).toEqual(before);
     await learned.dispose();
     const [picture] = await run.generate('a cup', quick);
     const path = join(folder, 'cup.png');

@@ -44,7 +44,53 @@ describe('adapters at one layer', () => {
   });
 });
 
+describe("a layer's parameters", () => {
+  const withWeight = (name: string, times: number): Adapter => ({
+    name,
+    at,
+    init: () => ({ scale: constant([1], times) }),
+    wrap:
+      (layer, { scale }) =>
+      (x) =>
+        layer.with({ weight: layer.parameter('weight').mul(scale!) })(x),
+  });
+  const lossOf = (...adapters: Adapter[]) =>
+    using(
+      adapters
+        .reduce((builder, adapter) => builder.adapter(adapter), described)
+        .optimizer(sgd({ lr: 1e-3 }))
+        .build(),
+      async (run) => (await reports(run, 1))[0]!.loss,
+    );
+  it('may be replaced, by several adapters after each other', async () => {
+    const once = await lossOf(withWeight('both', 60));
+    expect(await lossOf(withWeight('a', 20), withWeight('b', 3))).toBeCloseTo(once, 6);
+    expect(await lossOf(withWeight('less', 20))).not.toBeCloseTo(once, 5);
+  });
+});
+
 describe('adapters of one run', () => {
+  it('may have a rate and a decay for each layer', async () => {
+    const wide = lowRank({
+      at: 'unet.mid_block.**.attn2.to_{k,v}',
+      lr: ({ path }) => (path.endsWith('to_k') ? 1e-6 : undefined),
+      weightDecay: () => 0,
+    });
+    const run = described.adapter(wide).optimizer(adamw({ lr: 1e-2, weightDecay: 0.5 }));
+    await using(run.build(), async (built) => {
+      await reports(built, 1);
+      const [state] = await built.trainables();
+      const moved = [...state!].map(([key, { up }]) => [
+        key.split('.').at(-1),
+        Math.max(...up!.data.map(Math.abs)),
+      ]);
+      expect(moved).toEqual([
+        ['to_k', expect.closeTo(1e-6, 8)],
+        ['to_v', expect.closeTo(1e-2, 4)],
+      ]);
+    });
+  });
+
   it('have rates and decays of their own, and files of their own', async () => {
     const slow = lowRank({ name: 'slow', at, lr: 1e-6, weightDecay: 0 });
     const quick = lowRank({ name: 'quick', at });

@@ -43,6 +43,10 @@ describe('a glob over layer paths', () => {
   it('may be several', () => {
     expect(met(['unet.conv_in', '**.q_proj'])).toEqual(['unet.conv_in', 'self_attn.q_proj']);
   });
+  it('may take paths out again, wherever that is said', () => {
+    const expected = ['attn1.to_q', 'attn2.to_q', 'unet.conv_in'];
+    expect(met(['!**.to_{k,out}.**', 'unet.**', '!**.to_k'])).toEqual(expected);
+  });
 });
 
 describe('attaching', () => {

@@ -144,16 +144,25 @@ export const rules: { [P in Primitive]: LowerRule<Attributes[P]> } = {
     at.emit.node('Gather', [at.value(inputs[0]!), at.value(inputs[1]!)], {
       attributes: { axis: 0 },
     }),
-  scatterAdd: ({ inputs, shape, at }) => {
+  // ScatterND adds on several threads at once and loses sums where a row occurs twice; ScatterElements goes element by element, in order.
+  scatterAdd: ({ inputs, shape: [rows, ...row], at }) => {
     const e = at.emit;
-    const indices = e.node('Unsqueeze', [
-      e.node('Cast', [at.value(inputs[1]!)], { attributes: { to: 7 } }),
-      e.i64([-1]),
+    const width = row.reduce((n, d) => n * d, 1);
+    const count = at.node(inputs[1]!).shape.reduce((n, d) => n * d, 1);
+    const indices = e.node('Expand', [
+      e.reshape(at.value(inputs[1]!), [count, 1]),
+      e.i64([count, width]),
     ]);
-    const zeros = e.node('ConstantOfShape', [e.i64(shape)]);
-    return e.node('ScatterND', [zeros, indices, at.value(inputs[0]!)], {
-      attributes: { reduction: 'add' },
-    });
+    const sums = e.node(
+      'ScatterElements',
+      [
+        e.node('ConstantOfShape', [e.i64([rows!, width])]),
+        indices,
+        e.reshape(at.value(inputs[0]!), [count, width]),
+      ],
+      { attributes: { axis: 0, reduction: 'add' } },
+    );
+    return e.reshape(sums, [rows!, ...row]);
   },
   stopGradient: ({ inputs, at }) => at.value(inputs[0]!),
   // A reshape whose target is known only once the ticket has been computed: free at run time, and opaque to every optimizer. x < x is false, even for NaN.
