@@ -113,12 +113,19 @@ describe('refused:', () => {
   const refused = async (args: readonly string[], ...said: readonly string[]): Promise<void> => {
     const { code, stdout, stderr } = await run('--base', 'nano', '--out', 'no', ...args);
     for (const text of said) expect(stderr).toContain(text);
+    expect(stderr).not.toMatch(/^drawing/m);
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
     expect(existsSync(at('no'))).toBe(false);
   };
   test('nothing to draw', () => refused([], '--prompt'));
   test('a size that is no multiple of a latent', () =>
-    refused(['--prompt', 'x', '--size', '63x64'], '63 x 64', '8'));
+    refused(['--prompt', 'x', '--size', '63x64'], '--size 63x64', '8 x 8', '56x64 or 64'));
+  test('a size beyond all pictures', () =>
+    refused(['--prompt', 'x', '--size', '99999'], '--size', '8 to 4096'));
+  test('layers that the text encoder does not have', () =>
+    refused(['--prompt', 'x', '--clip-skip', '4'], '--clip-skip 4', '3 layers'));
+  test('more steps than there are timesteps', () =>
+    refused(['--prompt', 'x', '--steps', '1001'], '--steps 1001', '1000 timesteps'));
   test('a size that is none', () => refused(['--prompt', 'x', '--size', 'big'], '--size', '"big"'));
   test('an embedding for another model', () =>
     refused(
@@ -128,7 +135,7 @@ describe('refused:', () => {
       '160',
     ));
   test('Karras levels where there are none', () =>
-    refused(['--prompt', 'x', '--sigmas', 'karras'], 'karras', 'euler'));
+    refused(['--prompt', 'x', '--sigmas', 'karras'], '--sampler ddim', 'karras', 'euler'));
   test('latents of another model', async () => {
     await write(at('latents.safetensors'), { latents: floats(Array(256).fill(0), [1, 4, 8, 8]) });
     await refused(['--prompt', 'x', '--latents', 'latents.safetensors'], 'latents', '[B, 8, h, w]');

@@ -142,6 +142,23 @@ describe('refused before anything is computed:', () => {
     ));
   test('settings out of range, under the names of their flags', () =>
     refused(teachOn('pictures', '--flip', '2', '--batch', '0'), '--flip must', '--batch must'));
+  test('mistakes that are found at different times, under the names of their flags', async () => {
+    await refused(
+      teachOn('pictures', '--lr', '5e-3:10, 1e-3:x', '--beta1', '1', '--clip', '0'),
+      '--lr "5e-3:10, 1e-3:x": "x" is no step',
+      '--beta1 must be less than 1',
+      '--clip must be more than 0',
+    );
+    await refused(teachOn('pictures', '--lr', '0'), '--lr must be more than 0, not 0');
+    await refused(teachOn('pictures', '--optimizer', 'adam'), '--optimizer must be one of adamw');
+    await refused(
+      teachOn('pictures', '--resolution', '65', '--clip-skip', '99'),
+      '--resolution 65: one latent stands for 8 x 8 pixels',
+      '64 or 72',
+    );
+    await refused(teachOn('pictures', '--clip-skip', '99'), '--clip-skip 99 is not possible');
+    await refused(teachOn('pictures', '--resolution', 'abc'), '--resolution must', '"abc"');
+  });
   test('a word that exists', () =>
     refused(
       teachOn('pictures', '--base', goldens('tiny-sd'), '--token', 'cup'),

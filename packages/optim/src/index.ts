@@ -1,7 +1,7 @@
 export { adamw, type AdamWOptions } from './adamw.ts';
 export { chain } from './chain.ts';
 export { clipByGlobalNorm, clipByValue, globalNorm } from './clip.ts';
-export { piecewise } from './piecewise.ts';
+export { piecewise, piecewiseProblem } from './piecewise.ts';
 export {
   learningRate,
   type LearningRateOptions,

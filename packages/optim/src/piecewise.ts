@@ -13,10 +13,12 @@ interface Piece {
  *
  * @param steps of the whole run; pieces end there at the latest
  * @returns with `end`: where the last piece ends and training with it
- * @throws UserError where the text is none of this
+ * @throws UserError where any of the text is none of this
  */
 export function piecewise(what: string, text: string, steps = Number.POSITIVE_INFINITY): Schedule {
-  const pieces = inForce(parse(what, text, steps));
+  const read = piecesOf(text, steps);
+  if (typeof read === 'string') throw new UserError(`${what} "${text}": ${read}`);
+  const pieces = inForce(read);
   const last = pieces.at(-1)!;
   return {
     at: (step) => (pieces.find(({ until }) => step < until) ?? last).value,
@@ -24,30 +26,49 @@ export function piecewise(what: string, text: string, steps = Number.POSITIVE_IN
   };
 }
 
-function parse(what: string, text: string, steps: number): Piece[] {
-  const refuse = (why: string): UserError =>
-    new UserError(
-      `${what} "${text}": ${why}; write a number, or numbers with the step up to which each holds: "5e-3:100, 1e-3:1000, 1e-5"`,
-    );
+/** What is wrong with a text of numbers and steps, or undefined. A number alone is such a text. */
+export function piecewiseProblem(text: string): string | undefined {
+  const read = piecesOf(text, Number.POSITIVE_INFINITY);
+  return typeof read === 'string' ? read : undefined;
+}
+
+/** The pieces, or what is wrong. */
+function piecesOf(text: string, steps: number): Piece[] | string {
+  const wrong = (why: string): string =>
+    `${why}; write a number, or numbers with the step up to which each holds: "5e-3:100, 1e-3:1000, 1e-5"`;
+  const written: Written[] = [];
+  // Each is looked at, even where an earlier one holds to the end: A1111 would ignore what it cannot read there.
+  for (const part of text.split(',').filter((one) => one.trim() !== '')) {
+    const piece = pieceOf(part);
+    if (typeof piece === 'string') return wrong(piece);
+    written.push(piece);
+  }
   const pieces: Piece[] = [];
-  for (const part of text.split(',')) {
-    if (part.trim() === '') continue;
-    const fields = part.split(':');
-    const value = Number(fields[0]);
-    if (fields[0]!.trim() === '' || !Number.isFinite(value) || value <= 0)
-      throw refuse(`"${fields[0]!.trim()}" is no positive number`);
-    // A1111 reads three fields as a number without a step.
-    if (fields.length !== 2) return [...pieces, { value, until: steps }];
-    const until = Number(fields[1]);
-    if (fields[1]!.trim() === '' || !Number.isInteger(until))
-      throw refuse(`"${fields[1]!.trim()}" is no step`);
-    if (until === -1) return [...pieces, { value, until: steps }];
+  for (const { value, until } of written) {
+    if (until === undefined) return [...pieces, { value, until: steps }];
     if (until <= 0) continue;
     pieces.push({ value, until: Math.min(until, steps) });
     if (until > steps) return pieces;
   }
-  if (pieces.length === 0) throw refuse('no number in it is ever used');
-  return pieces;
+  return pieces.length === 0 ? wrong('no number in it is ever used') : pieces;
+}
+
+/** A number with the step up to which it holds; without one it holds to the end. */
+interface Written {
+  readonly value: number;
+  readonly until: number | undefined;
+}
+
+function pieceOf(part: string): Written | string {
+  const [number = '', ...steps] = part.split(':').map((field) => field.trim());
+  const value = Number(number);
+  if (number === '' || !Number.isFinite(value) || value <= 0)
+    return `"${number}" is no positive number`;
+  const broken = steps.find((step) => step === '' || !Number.isInteger(Number(step)));
+  if (broken !== undefined) return `"${broken}" is no step`;
+  // A1111 reads three fields as a number without a step.
+  const until = steps.length === 1 ? Number(steps[0]) : -1;
+  return { value, until: until === -1 ? undefined : until };
 }
 
 /** Each step moves on by one piece at most, so that every piece is in force for a step at least. */

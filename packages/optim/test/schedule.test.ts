@@ -88,6 +88,11 @@ describe("A1111's text of rates", () => {
     ['1:2.5', /"2.5" is no step/],
     ['0.1:5, -1', /"-1" is no positive number/],
     ['1:', /"" is no step/],
+    // What would never be reached.
+    ['1, fast', /"fast" is no positive number/],
+    ['1:-1, 2:x', /"x" is no step/],
+    ['1:5, 2:3:x', /"x" is no step/],
+    ['1:1e9, fast', /"fast" is no positive number/],
   ])('"%s" is refused', (text, message) => {
     expect(() => piecewise('learning rate', text)).toThrow(
       expect.objectContaining({ name: 'UserError', message: expect.stringMatching(message) }),

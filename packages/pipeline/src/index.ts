@@ -41,5 +41,5 @@ export { recipeJsonSchema, recipeYaml } from './recipe/write.ts';
 export { metricLines, type Picture, type Plan, type Report, type Run } from './run/run.ts';
 export type { DataCounts } from './batches/source.ts';
 export type { StepReport } from './run/trainer.ts';
-export type { Base } from './training/base.ts';
+export { type Base, latentSizeProblem } from './training/base.ts';
 export { tracedSchedule } from './training/tracedSchedule.ts';

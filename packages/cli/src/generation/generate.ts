@@ -1,8 +1,9 @@
 import { join } from 'node:path';
+import { sizeOf } from '@sdft/data';
 import { writePng } from '@sdft/data/node';
 import { type Learned, openBase } from '@sdft/methods';
 import { samplerNamed } from '@sdft/models';
-import { type Base, openGenerator } from '@sdft/pipeline';
+import { type Base, latentSizeProblem, openGenerator } from '@sdft/pipeline';
 import { UserError } from '@sdft/tensor';
 import type { GenerateFlags } from '../commands/generate.ts';
 import { checkTarget } from '../files/checkTarget.ts';
@@ -72,7 +73,7 @@ export async function generate(flags: GenerateFlags): Promise<void> {
 
 /** What is drawn, from flags that are held against each other and against the base. Throws UserError. */
 function planned(flags: GenerateFlags, base: Base) {
-  const { prompt, steps, spacing, sigmas } = flags;
+  const { prompt } = flags;
   const { vocabSize, maxPositionEmbeddings: window } = base.textEncoder;
   const promptIds =
     flags.promptIds === undefined ? undefined : readPromptIds(flags.promptIds, vocabSize, window);
@@ -84,17 +85,20 @@ function planned(flags: GenerateFlags, base: Base) {
     throw new UserError('say what to draw: --prompt TEXT (or --prompt-ids FILE)');
   if (latents && flags.size)
     throw new UserError('--latents has a size of its own; leave --size out');
+  const size = flags.size && (`${flags.size.width}x${flags.size.height}` as const);
+  const misfit = size && latentSizeProblem(base, sizeOf(size));
+  if (misfit !== undefined) throw new UserError(`--size ${size}: ${misfit}`);
+  const layers = base.textEncoder.numHiddenLayers;
+  if (flags.clipSkip > layers)
+    throw new UserError(
+      `--clip-skip ${flags.clipSkip}: the text encoder has ${layers} layers; 1 is the last one, ${layers} the first`,
+    );
   const n = count({
     '-n': flags.n,
     '--latents': latents?.shape[0],
     '--prompt-ids': rowsOf(promptIds),
   });
-  const { timesteps } = samplerNamed(flags.sampler).plan({
-    schedule: base.schedule,
-    steps,
-    spacing,
-    sigmas,
-  });
+  const timesteps = timestepsOf(flags, base);
   const prompts = prompt ?? [''];
   return {
     prompts,
@@ -105,9 +109,24 @@ function planned(flags: GenerateFlags, base: Base) {
     options: {
       promptIds,
       latents,
-      size: flags.size && (`${flags.size.width}x${flags.size.height}` as const),
+      size,
     },
   };
+}
+
+/** The timesteps that the sampler visits. Throws UserError where the flags do not go together. */
+function timestepsOf(flags: GenerateFlags, { schedule }: Base): readonly number[] {
+  const { steps, spacing, sigmas } = flags;
+  if (steps > schedule.length)
+    throw new UserError(
+      `--steps ${steps}: the base has ${schedule.length} timesteps; 20 to 50 steps are usual`,
+    );
+  try {
+    return samplerNamed(flags.sampler).plan({ schedule, steps, spacing, sigmas }).timesteps;
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    throw new UserError(`--sampler ${flags.sampler}: ${error.message}`, { cause: error });
+  }
 }
 
 /** One row of ids holds for every picture. */

@@ -32,15 +32,19 @@ export interface Size {
   readonly height: number;
 }
 
+/** As `@sdft/data` has it, which would take long to load only for `--help`. */
+const LARGEST_SIDE = 4096;
+
 /** Parser of `WxH` or one number for a square, in pixels; throws UsageError naming `flag`. */
 export const size =
   (flag: string) =>
   (text: string): Size => {
     const found = /^(\d+)(?:[x×](\d+))?$/i.exec(text.trim());
     const [width, height] = [Number(found?.[1]), Number(found?.[2] ?? found?.[1])];
-    if (found && width >= 1 && height >= 1) return { width, height };
+    if (found && [width, height].every((side) => side >= 8 && side <= LARGEST_SIDE))
+      return { width, height };
     throw new UsageError(
-      `${flag} must be WIDTHxHEIGHT in pixels, such as 512x768, not ${quoted(text)}`,
+      `${flag} must be WIDTHxHEIGHT in pixels, such as 512x768, each from 8 to ${LARGEST_SIDE}, not ${quoted(text)}`,
     );
   };
 

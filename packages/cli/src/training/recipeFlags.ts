@@ -73,6 +73,6 @@ export function inFlags(message: string, flags: readonly RecipeFlag[]): string {
     names.has(name) ? before + names.get(name)! : whole;
   return message
     .replace(/^((?:- )?)([a-zA-Z]+)(?=[ :])/gm, named)
-    .replace(/(^|[ ([])([a-zA-Z]+(?:\.[a-zA-Z]+)+)\b/gm, named)
+    .replace(/(^|[ ([])([a-zA-Z]+(?:\.[a-zA-Z0-9]+)+)\b/gm, named)
     .replace(/ is missing: text$/gm, ' is missing');
 }

@@ -58,7 +58,7 @@ export function clipContext(
   const most = config.numHiddenLayers;
   if (!Number.isInteger(clipSkip) || clipSkip < 1 || clipSkip > most)
     throw new UserError(
-      `clip skip ${clipSkip} is not possible: this text encoder has ${most} layers; give a whole number from 1 (the last layer) to ${most}`,
+      `clipSkip ${clipSkip} is not possible: this text encoder has ${most} layers; give a whole number from 1 (the last layer) to ${most}`,
     );
   const model = scope.at('text_model');
   const states = run(model, config, inputIds, most + 1 - clipSkip, options);

@@ -3,7 +3,7 @@ import type { SamplerName, SigmaSpacing, TimestepSpacing } from '@sdft/models';
 import { draws, type HostArray, UserError } from '@sdft/tensor';
 import type { LongPrompts } from '../encoding/prompts.ts';
 import type { Generated } from './generator.ts';
-import { type Base, pixelsPerLatent } from '../training/base.ts';
+import { type Base, latentSizeProblem, pixelsPerLatent } from '../training/base.ts';
 
 export interface GenerateOptions {
   /** What the picture shall not show. Default: nothing. */
@@ -71,10 +71,9 @@ export function generateSettings(base: Base, options: GenerateOptions) {
   const odd = (options.strengths ?? []).find((strength) => !Number.isFinite(strength));
   if (odd !== undefined) throw new UserError(`generate: a strength must be a number, got ${odd}`);
   if (!Number.isFinite(cfg)) throw new UserError(`generate: cfg must be a number, got ${cfg}`);
-  if (size.width % scale !== 0 || size.height % scale !== 0)
-    throw new UserError(
-      `generate: ${size.width} x ${size.height} is no multiple of ${scale} pixels, which one latent stands for`,
-    );
+  const problem = latentSizeProblem(base, size);
+  if (problem !== undefined)
+    throw new UserError(`generate: size ${size.width}x${size.height}: ${problem}`);
   if (latents && (latents.shape.length !== 4 || latents.shape[1] !== channels))
     throw new UserError(
       `generate: latents must be [n, ${channels}, h, w], got [${latents.shape.join(', ')}]`,

@@ -1,14 +1,15 @@
-import { type DataSpec, type ImageSet, type Provides } from '@sdft/data';
+import { type DataSpec, type ImageSet, type Provides, sizeOf } from '@sdft/data';
 import { openImages } from '@sdft/data/node';
+import { UserError } from '@sdft/tensor';
 import type { NewToken } from '../contracts.ts';
 import type { ResolvedRecipe } from '../recipe/composition.ts';
-import { type Base, pixelsPerLatent } from '../training/base.ts';
+import { type Base, latentSizeProblem, pixelsPerLatent } from '../training/base.ts';
 
 /**
  * Opens the pictures of a recipe, at the base's own size unless it names one. Where words are taught and the pictures' own captions contain none of them, captions are
  * made from the published templates of an object, and the recipe says so.
  *
- * @throws UserError where the data is unsound
+ * @throws UserError where the data is unsound, or its pictures have no latents
  */
 export async function openData(
   recipe: ResolvedRecipe,
@@ -17,6 +18,10 @@ export async function openData(
   relativeTo: string,
 ): Promise<{ readonly set: ImageSet<Provides>; readonly recipe: ResolvedRecipe }> {
   const data = recipe.data!;
+  const { resolution } = data;
+  const problem =
+    base && resolution !== undefined ? latentSizeProblem(base, sizeOf(resolution)) : undefined;
+  if (problem !== undefined) throw new UserError(`data.resolution ${resolution}: ${problem}`);
   const native = base && (base.unet.sampleSize ?? 64) * pixelsPerLatent(base);
   const open = (spec: typeof data) =>
     openImages(spec as DataSpec<Provides>, { relativeTo, resolution: native ?? 512 });

@@ -9,7 +9,7 @@ import {
   type Optimizer,
   sgd,
 } from '@sdft/optim';
-import { nearest, UserError } from '@sdft/tensor';
+import { UserError } from '@sdft/tensor';
 import type { Adapter, Method, Needs, Objective, PlainRecord } from '../contracts.ts';
 import { settingsOf } from './parse.ts';
 import type { Defaults, Preset, Registry } from './preset.ts';
@@ -163,18 +163,19 @@ function optimizerOf(recipe: ResolvedRecipe, given: Optimizer | undefined): Opti
   if (given) return chain(...limit, given);
   const { name = 'adamw', lr, before = [], ...settings } = recipe.optimizer ?? {};
   const make = Object.hasOwn(optimizers, name) ? optimizers[name] : undefined;
-  if (!make) {
-    const close = nearest(name, Object.keys(optimizers));
+  if (!make)
     throw new UserError(
-      `there is no optimizer called "${name}"${close === undefined ? '' : `; did you mean ${close}?`}`,
+      `optimizer.name must be one of ${Object.keys(optimizers).join(', ')}, not ${JSON.stringify(name)}`,
     );
-  }
   if (lr === undefined)
     throw new UserError(
-      'the optimizer has no learning rate: say optimizer: { name: adamw, lr: 5e-3 }',
+      'optimizer.lr is missing: the optimizer has no learning rate; say optimizer: { name: adamw, lr: 5e-3 }',
     );
   const misplaced = Object.keys(settings).filter((key) => foreign[name]?.includes(key));
-  if (misplaced.length > 0) throw new UserError(`${name} has no setting ${misplaced.join(', ')}`);
+  if (misplaced.length > 0)
+    throw new UserError(
+      misplaced.map((key) => `optimizer.${key}: ${name} has no such setting`).join('\n'),
+    );
   const first: GradientTransform[] = before.map(({ name: kind, max }) =>
     kind === 'clipByGlobalNorm' ? clipByGlobalNorm(max) : clipByValue(max),
   );

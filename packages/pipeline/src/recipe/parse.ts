@@ -172,6 +172,7 @@ function explain(
       return `there is no setting ${[...path, key].join('.')}${close === undefined ? '' : `; did you mean ${[...path, close].join('.')}?`}`;
     });
   }
+  if (issue.code === 'custom') return [`${name} ${JSON.stringify(found)}: ${issue.message}`];
   if (found === undefined) return [`${name} is missing: ${expectation(issue)}`];
   return [`${name} must be ${expectation(issue)}, not ${JSON.stringify(found)}`];
 }

@@ -1,5 +1,5 @@
 /** @file The recipe: a run as plain data, the same in the builder, in a YAML file, behind the flags of the command line, and beside the results. */
-import { scheduleNames } from '@sdft/optim';
+import { piecewiseProblem, scheduleNames } from '@sdft/optim';
 import { z } from 'zod';
 
 /** What is known of a setting beside its type: its flag on the command line (with what it takes, `--lr <rate>`), and what it means. */
@@ -14,7 +14,11 @@ const describe = <T extends z.ZodType>(schema: T, description: string, flag?: st
 const whole = (least: number) => z.int().min(least);
 const positive = z.number().positive();
 const share = z.number().min(0).max(1);
-const rate = z.union([positive, z.string().min(1)]);
+const shareBelowOne = z.number().min(0).lt(1);
+const rate = z.union([positive, z.string()]).superRefine((value, context) => {
+  const problem = typeof value === 'string' ? piecewiseProblem(value) : undefined;
+  if (problem !== undefined) context.addIssue({ code: 'custom', message: problem });
+});
 const path = z.string().min(1);
 
 export const flavours = ['diffusers', 'a1111', 'kohya'] as const;
@@ -64,8 +68,12 @@ const optimizerSchema = z.strictObject({
     '--lr <rate>',
   ).optional(),
   weightDecay: describe(z.number().min(0), 'weight decay', '--weight-decay <x>').optional(),
-  beta1: describe(share, 'adamw: decay of the mean gradient', '--beta1 <x>').optional(),
-  beta2: describe(share, 'adamw: decay of the mean squared gradient', '--beta2 <x>').optional(),
+  beta1: describe(shareBelowOne, 'adamw: decay of the mean gradient', '--beta1 <x>').optional(),
+  beta2: describe(
+    shareBelowOne,
+    'adamw: decay of the mean squared gradient',
+    '--beta2 <x>',
+  ).optional(),
   epsilon: describe(z.number().min(0), 'adamw: added to the divisor', '--epsilon <x>').optional(),
   momentum: describe(share, 'sgd: momentum').optional(),
   nesterov: describe(z.boolean(), 'sgd: look ahead along the momentum').optional(),

@@ -1,3 +1,4 @@
+import type { Size } from '@sdft/data';
 import type { ClipTextConfig, NoiseSchedule, Tokenizer, UNetConfig, VaeConfig } from '@sdft/models';
 import type { Weight } from '@sdft/tensor';
 
@@ -21,3 +22,15 @@ export interface Base {
 
 /** Pixels of a side that stand for one latent. */
 export const pixelsPerLatent = ({ vae }: Base): number => 2 ** (vae.blockOutChannels.length - 1);
+
+/** Why pictures of this size, in pixels, have no latents, with the nearest sizes that have; undefined where they have. */
+export function latentSizeProblem(base: Base, { width, height }: Size): string | undefined {
+  const scale = pixelsPerLatent(base);
+  if (width % scale === 0 && height % scale === 0) return undefined;
+  const fitted = (round: (x: number) => number): string => {
+    const [w, h] = [width, height].map((side) => Math.max(1, round(side / scale)) * scale);
+    return w === h ? `${w}` : `${w}x${h}`;
+  };
+  const fitting = [...new Set([fitted(Math.floor), fitted(Math.ceil)])];
+  return `one latent stands for ${scale} x ${scale} pixels, so sides must be multiples of ${scale}: ${fitting.join(' or ')}`;
+}

@@ -174,7 +174,12 @@ describe('build', () => {
       /adapter low-rank: no layer is called unet.\*\*.attn3.to_q; the nearest is unet/,
     );
     await expect(stem.data(pictures).with({ clipSkip: 3 }).build()).rejects.toThrow(
-      /clip skip 3 is not possible: this text encoder has 2 layers/,
+      /clipSkip 3 is not possible: this text encoder has 2 layers/,
+    );
+    await expect(
+      stem.data(images(goldens('train/images'), { resolution: '68x60' })).build(),
+    ).rejects.toThrow(
+      'data.resolution 68x60: one latent stands for 8 x 8 pixels, so sides must be multiples of 8: 64x56 or 72x64',
     );
     const both = withClassImages(pictures, goldens('train/class_images'));
     await using(stem.objective(prior).data(both).build(), async ({ plan }) => {

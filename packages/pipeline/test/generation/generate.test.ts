@@ -182,9 +182,9 @@ describe('pictures', () => {
     [{ seed: 0.5 }, /seed must be a whole number/],
     [{ steps: 0 }, /sampling steps: expected a whole number/],
     [{ cfg: Number.NaN }, /cfg must be a number/],
-    [{ size: 60 }, /60 x 60 is no multiple of 8 pixels/],
+    [{ size: 60 }, /size 60x60: one latent stands for 8 x 8 pixels.*: 56 or 64/],
     [{ sampler: 'dimm' as SamplerName }, /sampler "dimm" is unknown/],
-    [{ clipSkip: 9 }, /clip skip 9 is not possible/],
+    [{ clipSkip: 9 }, /clipSkip 9 is not possible/],
     [
       { latents: hostArray(new Float32Array(4), [1, 1, 2, 2]) as HostArray },
       /latents must be \[n, 4, h, w\], got \[1, 1, 2, 2\]/,

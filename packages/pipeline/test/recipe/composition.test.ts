@@ -79,8 +79,11 @@ describe('parts', () => {
   });
 
   it.each([
-    [{ optimizer: { name: 'adam' } }, /no optimizer called "adam"; did you mean adamw\?/],
-    [{ optimizer: { name: 'sgd', lr: 1, beta1: 0.5, weightDecay: 0 } }, /sgd has no setting beta1/],
+    [{ optimizer: { name: 'adam' } }, /optimizer.name must be one of adamw, sgd, not "adam"/],
+    [
+      { optimizer: { name: 'sgd', lr: 1, beta1: 0.5, weightDecay: 0 } },
+      /optimizer.beta1: sgd has no such setting/,
+    ],
     [{ optimizer: { name: 'adamw', beta2: 1 } }, /adamw: beta2 must lie in \[0, 1\)/],
     [{ method: undefined, rank: undefined }, /nothing is trainable: name a method/],
     [
@@ -93,7 +96,7 @@ describe('parts', () => {
         adapters: [{ name: 'low-rank', rank: 1 }],
         objective: { name: 'denoise' },
       },
-      /no learning rate/,
+      /optimizer.lr is missing/,
     ],
   ])('that do not go together are refused: %j', async (more, message) => {
     await expect(composed(more as Partial<Recipe>)).rejects.toThrow(message);

@@ -90,6 +90,14 @@ describe('a recipe', () => {
     ],
     ['base: nano\nmethod: low-rank\nrank: 9\nbatch: 9', /rank and batch are both large/],
     [
+      'base: nano\nmethod: low-rank\nrank: 4\noptimizer: { lr: "5e-3, 1e-3:x" }\nclip: soon',
+      /optimizer.lr "5e-3, 1e-3:x": "x" is no step; write a number.*\n- clip "soon": "soon" is no positive number/,
+    ],
+    [
+      'base: nano\nmethod: low-rank\nrank: 4\noptimizer: { lr: "0", beta2: 1 }',
+      /optimizer.lr "0": "0" is no positive number.*\n- optimizer.beta2 must be less than 1, not 1/,
+    ],
+    [
       'base: nano\nmethod: low-rank\nrank: 4\ndata: { images: a, template: "{x}" }',
       /data.template has a place \{x\} that nothing fills/,
     ],
