@@ -72,6 +72,7 @@ export {
   UserError,
 } from '@sdft/tensor';
 export { type CpuOptions, cpu } from '@sdft/tensor/node';
+export { fullFineTune, type FullFineTuneOptions, fullPreset } from './full/fullFineTune.ts';
 export { denoise, type DenoiseOptions } from './objectives/denoise.ts';
 export { withPrior, type WithPriorOptions } from './objectives/withPrior.ts';
 export {

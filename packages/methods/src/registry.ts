@@ -14,6 +14,7 @@ import {
   type RunOptions,
 } from '@sdft/pipeline';
 import { z } from 'zod';
+import { fullPreset } from './full/fullFineTune.ts';
 import { denoise } from './objectives/denoise.ts';
 import { denoiseSettings } from './objectives/settings.ts';
 import { withPrior } from './objectives/withPrior.ts';
@@ -23,6 +24,7 @@ import { textualInversionPreset } from './textual-inversion/textualInversion.ts'
 /** Methods by the name of their command. */
 export const presets: Readonly<Record<string, Preset>> = {
   'textual-inversion': textualInversionPreset as Preset,
+  full: fullPreset as Preset,
 };
 
 /** Files that `generate` takes, by the name of their flag. */

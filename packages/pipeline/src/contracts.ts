@@ -159,7 +159,7 @@ export interface AboutFile {
 }
 
 export interface AdapterFiles {
-  /** What a path that `save` takes may end in, such as `.safetensors`; so that a run is refused before it starts, not at its end. */
+  /** What a path that `save` takes may end in, such as `.safetensors`, or '' for a folder, whose name has no ending; so that a run is refused before it starts, not at its end. */
   readonly endings: readonly string[];
   /** Writes `state` to `path`; the extension chooses the layout. Whole or not at all; throws UserError if the file exists, unless `force`. */
   save(state: AdapterState, path: string, about: AboutFile): Promise<void>;

@@ -42,4 +42,5 @@ export { metricLines, type Picture, type Plan, type Report, type Run } from './r
 export type { DataCounts } from './batches/source.ts';
 export type { StepReport } from './run/trainer.ts';
 export { type Base, latentSizeProblem } from './training/base.ts';
+export { layerGlob } from './training/layerGlob.ts';
 export { tracedSchedule } from './training/tracedSchedule.ts';

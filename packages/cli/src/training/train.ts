@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { isAbsolute, join, resolve } from 'node:path';
+import { extname, isAbsolute, join, resolve } from 'node:path';
 import { buildRun, metricLines, type Recipe, type Report, type Run } from '@sdft/methods';
 import { UserError } from '@sdft/tensor';
 import type { RunOptions } from '../commands/train.ts';
@@ -32,7 +32,8 @@ export async function train(given: GivenRecipe, options: RunOptions): Promise<vo
   });
   try {
     const out = outOf(given);
-    if (out !== undefined && options.backend !== 'null') checkTarget('--out', out, force);
+    if (out !== undefined && options.backend !== 'null')
+      checkTarget('--out', out, force, extname(out) === '' ? 'folder' : 'file');
     if (options.record !== undefined) checkTarget('--record', options.record, force);
     const folder = runFolder(out ?? String(given.recipe['method'] ?? 'run'), options);
     if (options.backend !== 'null') checkTarget('--log-dir', folder, true, 'folder');

@@ -24,7 +24,7 @@ import { type StepShape, trainGraph } from '../training/trainGraph.ts';
 import { initialValues } from './initialValues.ts';
 import { openBase } from './openBase.ts';
 import { openData } from './openData.ts';
-import { under } from './paths.ts';
+import { splitExtension, under } from './paths.ts';
 import { recordFile } from './recordFile.ts';
 import { replaySource } from './replaySource.ts';
 import { RunFolder } from './runFolder.ts';
@@ -189,11 +189,19 @@ export async function assembleRun(
 /** Throws UserError where an adapter cannot write such a file. */
 function checkEnding(out: string | undefined, adapters: readonly Adapter[]): void {
   if (out === undefined) return;
+  const isFolder = splitExtension(out)[1] === '';
   for (const { name, files = trainableFile } of adapters)
-    if (!files.endings.some((ending) => out.toLowerCase().endsWith(ending)))
+    if (
+      !files.endings.some((ending) =>
+        ending === '' ? isFolder : out.toLowerCase().endsWith(ending),
+      )
+    ) {
+      const endings = files.endings.filter((ending) => ending !== '').join(', ');
+      const folder = files.endings.includes('') ? ', or to a folder, whose name has no ending' : '';
       throw new UserError(
-        `save.out ${out}: what ${name} learns is written to files that end in ${files.endings.join(', ')}`,
+        `save.out ${out}: what ${name} learns is written to files that end in ${endings}${folder}`,
       );
+    }
 }
 
 /** A replayed run is as long as its record, unless it says otherwise, and has its batches. */

@@ -11,9 +11,9 @@ export function withName(path: string, name: string): string {
   return `${stem}.${name}${extension}`;
 }
 
-/** A path before its last dot, and from it on. */
+/** A path before its ending, and the ending with its dot. The numbers of a version (`model-v1.5`) are none. */
 export function splitExtension(path: string): readonly [string, string] {
-  const extension = /\.[^./\\]+$/.exec(path)?.[0] ?? '';
+  const extension = /\.[a-z][^./\\]*$/i.exec(path)?.[0] ?? '';
   return [path.slice(0, path.length - extension.length), extension];
 }
 
