@@ -57,6 +57,12 @@ export interface Batch {
   readonly context: Tensor;
   /** Multiplies the squared error before its mean; broadcasts over the latents' shape. */
   readonly weight?: Tensor;
+  /**
+   * The pictures themselves, [B,3,H,W] f32 in -1..1; they come with every batch once an objective has asked for them.
+   *
+   * @throws UserError where a record is replayed that holds only latents
+   */
+  pixels(): Tensor;
 }
 
 /** The noise schedule in the graph. Timesteps t are [B] i32; what is read per timestep has the shape [B, 1, 1, 1]. */
@@ -72,7 +78,12 @@ export interface Schedule {
 
 /** The model being trained, adapters applied. */
 export interface Models {
-  /** What the U-Net says about `noisy` [B,C,h,w] at `t` [B], given `context` [B,L,D]: [B,C,h,w]. */
+  /**
+   * What the U-Net says about `noisy` [B,C,h,w] at `t` [B], given `context` [B,L,D]: [B,C',h,w]. C is what it takes: the latents' channels, and beside them a mask and a
+   * masked picture (inpainting models), or a small picture (upscaling models).
+   *
+   * @throws UserError where it takes other channels
+   */
   unet(noisy: Tensor, t: Tensor, context: Tensor): Tensor;
   readonly schedule: Schedule;
 }

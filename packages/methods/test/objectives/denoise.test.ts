@@ -66,6 +66,7 @@ async function evaluate(
         latents: t.input('latents', fixture.shape),
         context: t.constant(0).broadcastTo([size, 1, 1]),
         ...(weighed && { weight: t.input('weight', [size, 1, height, width]) }),
+        pixels: () => t.input('pixel_values', [size, 3, 8 * height, 8 * width]),
       },
       {
         normal: (name, shape) => draw(name, shape),

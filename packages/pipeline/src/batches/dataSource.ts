@@ -76,6 +76,7 @@ export function dataSource(options: DataSourceOptions): BatchSource {
     size: classes ? 2 * batch : batch,
     instances: batch,
     latents,
+    pixels: [height, width],
     tokens: windows * prompts.window,
     pictures: 'moments',
     prompts: { ids: true, context: false },

@@ -17,6 +17,8 @@ export interface BatchSource {
   readonly instances: number;
   /** [height, width] of the latents. */
   readonly latents: readonly [number, number];
+  /** [height, width] of the pictures; undefined where a record holds only latents. */
+  readonly pixels: readonly [number, number] | undefined;
   /** Tokens of each prompt. */
   readonly tokens: number;
   readonly pictures: 'moments' | 'latents';
@@ -44,7 +46,7 @@ export interface MicroBatch {
   moments(): Promise<readonly Moments[]>;
   /** [B,C,h,w], scaled; where pictures come as latents. */
   latents(): HostArray;
-  /** [B,3,H,W] in -1..1; where pictures come as moments. */
+  /** [B,3,H,W] in -1..1; where the source has a size of pictures. */
   pixels(): Promise<HostArray>;
   /** Ids of each prompt, where prompts come as ids. */
   readonly ids?: readonly (readonly number[])[] | undefined;

@@ -3,7 +3,7 @@ import type { SamplerName, SigmaSpacing, TimestepSpacing } from '@sdft/models';
 import { draws, type HostArray, UserError } from '@sdft/tensor';
 import type { LongPrompts } from '../encoding/prompts.ts';
 import type { Generated } from './generator.ts';
-import { type Base, latentSizeProblem, pixelsPerLatent } from '../training/base.ts';
+import { type Base, kindOf, latentSizeProblem, pixelsPerLatent } from '../training/base.ts';
 
 export interface GenerateOptions {
   /** What the picture shall not show. Default: nothing. */
@@ -57,9 +57,19 @@ export interface GenerateOptions {
 const CELLS_AT_ONCE = 4096;
 const PICTURES_AT_ONCE = 8;
 
+/** Throws UserError where a base does not make pictures from prompts alone. */
+export function refuseOtherKinds(base: Base): void {
+  const kind = kindOf(base);
+  if (kind !== 'text-to-image')
+    throw new UserError(
+      `generate: ${base.name} is made for ${kind} and draws nothing from a prompt alone; take a text-to-image base`,
+    );
+}
+
 /** Options with their defaults. Throws UserError where one is out of range. */
 export function generateSettings(base: Base, options: GenerateOptions) {
   const { seed = 0, steps = 25, sampler = 'ddim', cfg = 7.5, latents } = options;
+  refuseOtherKinds(base);
   const n = latents?.shape[0] ?? options.n ?? 1;
   const scale = pixelsPerLatent(base);
   const size = sizeOf(options.size ?? (base.unet.sampleSize ?? 64) * scale);

@@ -13,6 +13,7 @@ import { PictureEncoder } from '../encoding/pictureEncoder.ts';
 import { PromptEncoder } from '../encoding/promptEncoder.ts';
 import { promptsOf } from '../encoding/prompts.ts';
 import { Generator } from '../generation/generator.ts';
+import { refuseOtherKinds } from '../generation/settings.ts';
 import type { Composition, ResolvedRecipe } from '../recipe/composition.ts';
 import { Problems } from '../recipe/problems.ts';
 import type { Recipe } from '../recipe/schema.ts';
@@ -80,6 +81,8 @@ export async function assembleRun(
       relativeTo,
     }),
   );
+  if (base && recipe.preview?.every !== undefined)
+    await problems.gather(() => refuseOtherKinds(base));
   const words = adapters.flatMap(({ tokens = [] }) => tokens);
   const opened =
     recipe.data && options.replay === undefined
@@ -252,6 +255,7 @@ function stepShape(source: BatchSource, attached: Attached): StepShape {
     batch: source.size,
     instances: source.instances,
     latents: source.latents,
+    pixels: source.pixels,
     tokens: source.tokens,
     pictures: source.pictures,
     text: attached.text ? 'ids' : 'context',

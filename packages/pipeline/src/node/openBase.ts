@@ -4,7 +4,7 @@ import { noiseSchedule } from '@sdft/models';
 import { clipTokenizer, openCheckpoint, readTokenizer } from '@sdft/models/node';
 import * as nano from '@sdft/nano';
 import { UserError } from '@sdft/tensor';
-import type { Base } from '../training/base.ts';
+import { type Base, kindOf } from '../training/base.ts';
 
 /** How a base is to be read; the names are those of the command line. */
 export interface BaseOptions {
@@ -45,15 +45,14 @@ export async function openBase(name: string, options: BaseOptions = {}): Promise
     throw new UserError(
       `${path}: its vocabulary has ${tokenizer.size} words, its text encoder knows ${textEncoder.vocabSize}: they do not belong together`,
     );
-  if (unet.inChannels !== checkpoint.vae.latentChannels)
-    throw new UserError(
-      `${path}: its U-Net takes ${unet.inChannels} channels, its VAE gives ${checkpoint.vae.latentChannels}: inpainting and upscaling models cannot be trained here`,
-    );
+  const { vae: autoencoder } = checkpoint;
+  // One that nothing here can use is refused now.
+  kindOf({ name: path, unet, vae: autoencoder });
   return {
     name,
     unet,
     textEncoder,
-    vae: checkpoint.vae,
+    vae: autoencoder,
     schedule: noiseSchedule(checkpoint.schedule, { precision: options.schedulePrecision ?? 'f32' }),
     tokenizer,
     tokenizerFolder,

@@ -61,6 +61,7 @@ export function replaySource(
     size,
     instances: options.withClass ? size / 2 : size,
     latents: cells,
+    pixels: pixels && [pixels[2]!, pixels[3]!],
     tokens,
     pictures: latents ? 'latents' : 'moments',
     prompts: { ids: ids !== undefined, context: context !== undefined },

@@ -1,8 +1,7 @@
 import { hostArray, type HostArray, type Shape } from '@sdft/tensor';
 import type { BatchSource, MicroBatch } from '../batches/source.ts';
 import type { PromptEncoder } from '../encoding/promptEncoder.ts';
-import type { DrawSpec } from '../training/tracedDraws.ts';
-import type { StepShape } from '../training/trainGraph.ts';
+import type { StepShape, TrainGraph } from '../training/trainGraph.ts';
 
 export type HostArrays = Record<string, HostArray>;
 
@@ -12,7 +11,7 @@ export async function stepInputs(
   batch: MicroBatch,
   k: number,
   shape: StepShape,
-  draws: readonly DrawSpec[],
+  { draws, pixels }: Pick<TrainGraph, 'draws' | 'pixels'>,
   promptEncoder: PromptEncoder,
 ): Promise<HostArrays> {
   const [pictures, prompts] = await Promise.all([
@@ -21,6 +20,7 @@ export async function stepInputs(
   ]);
   return {
     ...pictures,
+    ...(pixels && { pixel_values: await batch.pixels() }),
     ...prompts,
     ...(shape.weight && { weight: batch.weight() }),
     ...Object.fromEntries(draws.map((spec) => [spec.name, source.draw(spec, k)])),
@@ -32,12 +32,12 @@ export async function recordedTensors(
   source: BatchSource,
   batch: MicroBatch,
   k: number,
-  draws: readonly DrawSpec[],
+  { draws, pixels }: Pick<TrainGraph, 'draws' | 'pixels'>,
 ): Promise<HostArrays> {
+  const ready = source.pictures === 'latents';
   return {
-    ...(source.pictures === 'moments'
-      ? { pixel_values: await batch.pixels() }
-      : { latents: batch.latents() }),
+    ...((pixels || !ready) && { pixel_values: await batch.pixels() }),
+    ...(ready && { latents: batch.latents() }),
     ...(batch.ids ? { input_ids: idArray(batch.ids) } : { context: batch.context() }),
     ...(source.weight && { weight: batch.weight() }),
     ...Object.fromEntries(draws.map((spec) => [spec.name, source.draw(spec, k)])),

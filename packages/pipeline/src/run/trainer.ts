@@ -194,8 +194,7 @@ export class Trainer {
     const inputs = this.#next?.k === k ? this.#next.inputs : this.#make(k);
     this.#next = undefined;
     const ready = await inputs;
-    if (record)
-      await record(k, await recordedTensors(source, await source.batch(k), k, train.draws));
+    if (record) await record(k, await recordedTensors(source, await source.batch(k), k, train));
     return ready;
   }
 
@@ -205,7 +204,7 @@ export class Trainer {
       throw new UserError(
         `the record holds ${source.microSteps} micro-steps, and micro-step ${k + 1} was asked for; take fewer steps`,
       );
-    return stepInputs(source, await source.batch(k), k, shape, train.draws, promptEncoder);
+    return stepInputs(source, await source.batch(k), k, shape, train, promptEncoder);
   }
 
   #notFinite(k: number, loss: number, gradNorm: number): UserError {

@@ -1,6 +1,6 @@
 import type { Size } from '@sdft/data';
 import type { ClipTextConfig, NoiseSchedule, Tokenizer, UNetConfig, VaeConfig } from '@sdft/models';
-import type { Weight } from '@sdft/tensor';
+import { UserError, type Weight } from '@sdft/tensor';
 
 /** The model that is fine-tuned: its settings, and frozen weights that are read when asked for. */
 export interface Base {
@@ -18,6 +18,29 @@ export interface Base {
   readonly weights: ReadonlyMap<string, Weight>;
   /** For people: where its settings came from. */
   readonly notes: readonly string[];
+}
+
+/** What a base makes pictures from: a prompt, and beside it nothing, a masked picture, or a small one. */
+export type BaseKind = 'text-to-image' | 'inpainting' | 'upscaling';
+
+/**
+ * The kind of a base, by the channels that its U-Net takes beside the noisy latents: none, a mask and the latents of the masked picture, or a picture.
+ *
+ * @throws UserError for others
+ */
+export function kindOf({ name, unet, vae }: Pick<Base, 'name' | 'unet' | 'vae'>): BaseKind {
+  switch (unet.inChannels - vae.latentChannels) {
+    case 0:
+      return 'text-to-image';
+    case 1 + vae.latentChannels:
+      return 'inpainting';
+    case vae.inChannels:
+      return 'upscaling';
+    default:
+      throw new UserError(
+        `${name}: its U-Net takes ${unet.inChannels} channels where its VAE gives ${vae.latentChannels}: it is made neither for prompts alone, nor for inpainting, nor for upscaling, and cannot be used here`,
+      );
+  }
 }
 
 /** Pixels of a side that stand for one latent. */

@@ -12,7 +12,7 @@ import {
   UserError,
 } from '@sdft/tensor';
 import type { Adapter, Batch, Models, Needs, Objective } from '../contracts.ts';
-import type { Base } from './base.ts';
+import { type Base, kindOf } from './base.ts';
 import { patchesOf } from './patches.ts';
 import { type DrawSpec, tracedDraws } from './tracedDraws.ts';
 import { tracedSchedule } from './tracedSchedule.ts';
@@ -25,6 +25,8 @@ export interface StepShape {
   readonly instances: number;
   /** [height, width] of the latents. */
   readonly latents: readonly [number, number];
+  /** [height, width] of the pictures, where they can be had. */
+  readonly pixels?: readonly [number, number] | undefined;
   /** Tokens of a prompt with start and end: 77, or a multiple of it where prompts are cut into chunks. */
   readonly tokens: number;
   /** Whether pictures come as the moments of their posterior, or as latents that are ready. */
@@ -48,12 +50,14 @@ export interface TrainSettings {
 
 export interface TrainGraph {
   /**
-   * Inputs: `latent_mean`, `latent_std` (unscaled) and the draw `posterior_noise`, or `latents`; `input_ids` or `context`; `weight`; all draws; learning rates `lr.INDEX`;
+   * Inputs: `latent_mean`, `latent_std` (unscaled) and the draw `posterior_noise`, or `latents`; `pixel_values` where the objective asked for them; `input_ids` or `context`; `weight`; all draws; learning rates `lr.INDEX`;
    * the optimizer's `number.NAME`; `update` (1 where this micro-step ends a step, else 0) where gradients are accumulated.
    * Outputs: `loss` of this micro-step, `gradNorm` of the gradient accumulated so far (before clipping), `norms` of its parts, in the order of `trained`.
    */
   readonly graph: Graph;
   readonly draws: readonly DrawSpec[];
+  /** Whether it takes the pictures themselves, too. */
+  readonly pixels: boolean;
   /** Names of the trainables that a gradient reaches. The others keep their values. */
   readonly trained: readonly string[];
 }
@@ -79,6 +83,7 @@ export function trainGraph(
 ): TrainGraph {
   let draws: readonly DrawSpec[] = [];
   let trained: readonly string[] = [];
+  let pixels: Tensor | undefined;
   const graph = trace((t) => {
     const values = new Map(
       attached.trainables.map(({ name, initial }) => [
@@ -87,13 +92,22 @@ export function trainGraph(
       ]),
     );
     const traced = tracedDraws(t);
-    const loss = lossOf(t, base, attached, settings, shape, values, traced.draw);
+    const asked = (): Tensor => (pixels ??= pixelInput(t, base, shape));
+    const loss = lossOf(t, base, attached, settings, shape, values, traced.draw, asked);
     draws = [...traced.specs.values()];
     const gradients = gradientsOf(loss, values, attached);
     trained = Object.keys(gradients);
     return withUpdate(t, attached, settings, values, loss, gradients);
   });
-  return { graph, draws, trained };
+  return { graph, draws, pixels: pixels !== undefined, trained };
+}
+
+function pixelInput(t: Tracer, { vae }: Base, { batch, pixels }: StepShape): Tensor {
+  if (!pixels)
+    throw new UserError(
+      'the record holds latents and no pixel_values, which the objective needs: record the run again, with pictures',
+    );
+  return t.input('pixel_values', [batch, vae.inChannels, ...pixels]);
 }
 
 function lossOf(
@@ -104,6 +118,7 @@ function lossOf(
   shape: StepShape,
   values: ReadonlyMap<string, Tensor>,
   draw: ReturnType<typeof tracedDraws>['draw'],
+  pixels: () => Tensor,
 ): Tensor {
   const patches = patchesOf(adapters, attached, {
     value: (name) => values.get(name)!,
@@ -138,10 +153,18 @@ function lossOf(
     latents,
     context,
     ...(shape.weight && { weight: t.input('weight', shape.weight) }),
+    pixels,
   };
   const models: Models = {
-    unet: (sample, timestep, encoderHiddenStates) =>
-      unet(scope('unet'), base.unet, { sample, timestep, encoderHiddenStates }, { recompute }),
+    unet: (sample, timestep, encoderHiddenStates) => {
+      checkChannels(base, objective, sample);
+      return unet(
+        scope('unet'),
+        base.unet,
+        { sample, timestep, encoderHiddenStates },
+        { recompute },
+      );
+    },
     schedule: tracedSchedule(t, base.schedule),
   };
   const losses = objective(models, batch, draw);
@@ -150,6 +173,16 @@ function lossOf(
       `the objective must give the loss of each of the ${size} samples, f32 [${size}], or one number; it gave ${losses.dtype} [${losses.shape.join(', ')}]`,
     );
   return losses.mean();
+}
+
+/** Throws UserError where the objective is made for another kind of base. */
+function checkChannels(base: Base, { recipe, name }: Objective<Needs>, { shape }: Tensor): void {
+  const { inChannels } = base.unet;
+  if (shape[1] === inChannels) return;
+  const what = String(recipe?.['name'] ?? name);
+  throw new UserError(
+    `${base.name} is made for ${kindOf(base)}: its U-Net takes ${inChannels} channels, and the objective${what === '' ? '' : ` ${what}`} gives it ${shape[1]}; train it with a method for such models, or take another base`,
+  );
 }
 
 /** Ids [B, tokens] to states [B, tokens, width]; more than one window goes in chunks that do not see one another. */

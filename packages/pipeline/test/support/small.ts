@@ -83,7 +83,10 @@ export async function trained(run: Run): Promise<number[]> {
 }
 
 /** Works with a run and lets go of it. */
-export async function using<T>(building: Promise<Run>, work: (run: Run) => Promise<T>): Promise<T> {
+export async function using<R extends { dispose(): Promise<void> }, T>(
+  building: Promise<R>,
+  work: (run: R) => Promise<T>,
+): Promise<T> {
   const run = await building;
   try {
     return await work(run);
