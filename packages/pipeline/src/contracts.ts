@@ -29,6 +29,10 @@ export interface Use {
   readonly draw: Draws | undefined;
   /** How much of what was learned counts: 1 while training, elsewhere a number [] that may change from picture to picture. */
   readonly strength: Tensor | 1;
+  /** Paths of all layers at which the adapter attaches, in the order in which the model runs them. */
+  readonly layers: readonly string[];
+  /** Adds a number [] to the loss of this micro-step; the loss that a run reports contains it. Nothing happens where pictures are drawn. */
+  penalize(loss: Tensor): void;
 }
 
 /** Random numbers and other draws, by name. The same name in a step is the same draw; all can be recorded and replayed. */
@@ -134,8 +138,19 @@ export interface Adapter {
   readonly name: string;
   /** Its settings, for the recipe that is stored with a run. */
   readonly options?: PlainRecord;
-  /** A glob over layer paths (`unet.**.attn2.to_{k,v}`), or several; those that begin with `!` take layers out again. */
-  readonly at: string | readonly string[];
+  /**
+   * A glob over layer paths (`unet.**.attn2.to_{k,v}`), or several; those that begin with `!` take layers out again. Or a function that picks from all layers of the base,
+   * and throws UserError where the base has none that fit.
+   */
+  readonly at:
+    | string
+    | readonly string[]
+    | ((layers: readonly LayerInfo[]) => readonly LayerInfo[]);
+  /**
+   * `input`: it changes what its layers are given. Such adapters act before all others, each on what the one before it gives. By default an adapter acts on what the
+   * adapters before it made of the layer.
+   */
+  readonly side?: 'input';
   /** Layers with the same key share one set of trainables; by default each has its own, under its path. */
   readonly share?: (layer: LayerInfo) => string;
   /** The trainables at a layer. */

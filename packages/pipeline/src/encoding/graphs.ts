@@ -16,7 +16,7 @@ export interface Applied {
 /** No adapter at all: the frozen networks. */
 export const nothing: Applied = {
   adapters: [],
-  attached: { trainables: [], rates: [], at: new Map(), text: false },
+  attached: { trainables: [], rates: [], at: new Map(), layers: [], text: false },
 };
 
 /** `pixels` [1,3,H,W] in -1..1 -> `mean` and `std` [1,C,h,w] of the posterior, unscaled. */
@@ -82,7 +82,12 @@ function statePatches(t: Tracer, { adapters, attached }: Applied) {
     use: (adapter) => {
       const strength = strengths.get(adapter) ?? t.state(strengthState(adapter), []);
       strengths.set(adapter, strength);
-      return { draw: undefined, strength };
+      return {
+        draw: undefined,
+        strength,
+        layers: attached.layers[adapter]!,
+        penalize: () => undefined,
+      };
     },
   });
 }

@@ -120,9 +120,15 @@ function lossOf(
   draw: ReturnType<typeof tracedDraws>['draw'],
   pixels: () => Tensor,
 ): Tensor {
+  const penalties: Tensor[] = [];
   const patches = patchesOf(adapters, attached, {
     value: (name) => values.get(name)!,
-    use: () => ({ draw, strength: 1 }),
+    use: (adapter) => ({
+      draw,
+      strength: 1,
+      layers: attached.layers[adapter]!,
+      penalize: (penalty) => penalties.push(penaltyOf(penalty, adapters[adapter]!)),
+    }),
   });
   const scope = (root: string) => new Scope(t, root, patches);
   const { batch: size, instances, tokens } = shape;
@@ -172,7 +178,14 @@ function lossOf(
     throw new UserError(
       `the objective must give the loss of each of the ${size} samples, f32 [${size}], or one number; it gave ${losses.dtype} [${losses.shape.join(', ')}]`,
     );
-  return losses.mean();
+  return penalties.reduce((sum, penalty) => sum.add(penalty), losses.mean());
+}
+
+function penaltyOf(penalty: Tensor, { name }: Adapter): Tensor {
+  if (penalty.dtype === 'f32' && penalty.rank === 0) return penalty;
+  throw new UserError(
+    `adapter ${name}: penalize takes one f32 number, got ${penalty.dtype} [${penalty.shape.join(', ')}]; take its mean or sum`,
+  );
 }
 
 /** Throws UserError where the objective is made for another kind of base. */

@@ -34,8 +34,10 @@ export interface Attached {
   readonly trainables: readonly Trainable[];
   /** The learning rates that differ; undefined stands for the optimizer's. The first one is that of the first trainable. */
   readonly rates: readonly (ScheduledNumber | undefined)[];
-  /** By layer path, in the order in which the adapters apply. */
+  /** By layer path, in the order in which the adapters wrap one another. */
   readonly at: ReadonlyMap<string, readonly Attachment[]>;
+  /** Of each adapter, the paths of its layers in the order of the model. */
+  readonly layers: readonly (readonly string[])[];
   /** Whether a part of the text encoder is trained. */
   readonly text: boolean;
 }
@@ -58,12 +60,12 @@ export function attach(adapters: readonly Adapter[], layers: readonly LayerInfo[
   const trainables = new Map<string, Trainable>();
   const at = new Map<string, Attachment[]>();
   const rates: (ScheduledNumber | undefined)[] = [];
+  const places: string[][] = [];
   const rateOf = (lr: ScheduledNumber | undefined): number =>
     rates.includes(lr) ? rates.indexOf(lr) : rates.push(lr) - 1;
   adapters.forEach((adapter, index) => {
-    const matches = layerGlob(adapter.at);
-    const met = layers.filter(({ path }) => matches(path));
-    if (met.length === 0) throw noLayer(adapter, layers);
+    const met = layersOf(adapter, layers);
+    places.push(met.map(({ path }) => path));
     for (const layer of met) {
       const key = adapter.share?.(layer) ?? layer.path;
       const parameters: Record<string, string> = {};
@@ -87,10 +89,29 @@ export function attach(adapters: readonly Adapter[], layers: readonly LayerInfo[
   });
   return {
     trainables: [...trainables.values()],
-    at,
+    at: new Map([...at].map(([path, attachments]) => [path, inOrder(attachments, adapters)])),
+    layers: places,
     rates,
     text: [...at.keys()].some((path) => path.startsWith('text_encoder')),
   };
+}
+
+/** The layers at which an adapter attaches. */
+function layersOf(adapter: Adapter, layers: readonly LayerInfo[]): readonly LayerInfo[] {
+  if (typeof adapter.at === 'function') return adapter.at(layers);
+  const matches = layerGlob(adapter.at);
+  const met = layers.filter(({ path }) => matches(path));
+  if (met.length === 0) throw noLayer(adapter.name, adapter.at, layers);
+  return met;
+}
+
+/** In the order in which adapters wrap one another: the outermost, which sees the layer's input first, comes last. */
+function inOrder(attachments: readonly Attachment[], adapters: readonly Adapter[]): Attachment[] {
+  const onInput = ({ adapter }: Attachment): boolean => adapters[adapter]!.side === 'input';
+  return [
+    ...attachments.filter((attachment) => !onInput(attachment)),
+    ...attachments.filter(onInput).toReversed(),
+  ];
 }
 
 /** A setting that may differ from layer to layer. */
@@ -99,7 +120,11 @@ const of = <T extends number | string>(
   layer: LayerInfo,
 ): T | undefined => (typeof setting === 'function' ? setting(layer) : setting);
 
-function noLayer({ name, at }: Adapter, layers: readonly LayerInfo[]): UserError {
+function noLayer(
+  name: string,
+  at: string | readonly string[],
+  layers: readonly LayerInfo[],
+): UserError {
   const globs = [at].flat().join(', ');
   const close = nearest(
     globs,

@@ -137,9 +137,9 @@ describe('pictures', () => {
     const plain = lowRank();
     const adapter: Adapter = {
       ...plain,
-      wrap: (layer, parameters, { strength }) => {
-        const wrapped = plain.wrap(layer, parameters, { draw: undefined, strength: 1 });
-        return (x) => layer(x).add(wrapped(x).sub(layer(x)).mul(strength));
+      wrap: (layer, parameters, use) => {
+        const wrapped = plain.wrap(layer, parameters, { ...use, strength: 1 });
+        return (x) => layer(x).add(wrapped(x).sub(layer(x)).mul(use.strength));
       },
     };
     const learned = await openGenerator(await openBase(base), [{ adapter, file: file! }]);

@@ -1,5 +1,7 @@
 /** @file Several adapters in one run. */
+import type { Layer as LayerInfo } from '@sdft/models';
 import { adamw, sgd } from '@sdft/optim';
+import { type Tensor, UserError } from '@sdft/tensor';
 import { describe, expect, it } from 'vitest';
 import { type Adapter, constant, pipeline } from '../../src/index.ts';
 import {
@@ -41,6 +43,123 @@ describe('adapters at one layer', () => {
     const first = await lossOf(doubled, raised);
     expect(await lossOf(raised, doubled)).not.toBeCloseTo(first, 6);
     expect(await lossOf(affine('both', 2, 3))).toBeCloseTo(first, 6);
+  });
+
+  it('act on the input before all others, in their order, where they say so', async () => {
+    const onInput = (name: string, change: (x: Tensor) => Tensor): Adapter => ({
+      ...affine(name, 1, 0),
+      side: 'input',
+      wrap: (layer) => (x) => layer(change(x)),
+    });
+    const double = (x: Tensor) => x.mul(2);
+    const lossOf = (...adapters: Adapter[]) =>
+      using(
+        [...adapters, affine('output', 3, 0)]
+          .reduce((builder, adapter) => builder.adapter(adapter), described)
+          .optimizer(sgd({ lr: 1e-3 }))
+          .build(),
+        async (run) => (await reports(run, 1))[0]!.loss,
+      );
+    const [doubled, curved] = [onInput('double', double), onInput('tanh', (x) => x.tanh())];
+    const inOrder = await lossOf(onInput('both', (x) => double(x).tanh()));
+    expect(await lossOf(doubled, curved)).toBe(inOrder);
+    expect(await lossOf(curved, doubled)).not.toBeCloseTo(inOrder, 6);
+  });
+});
+
+describe('an adapter', () => {
+  const inMiddle = (layers: readonly LayerInfo[]) =>
+    layers.filter(({ path }) => /mid_block.*attn\d\.to_v$/.test(path));
+
+  it('picks its layers, and is told them in the order of the model', async () => {
+    const told: (readonly string[])[] = [];
+    const picking: Adapter = {
+      ...lowRank(),
+      at: inMiddle,
+      wrap: (layer, parameters, use) => {
+        told.push(use.layers);
+        return lowRank().wrap(layer, parameters, use);
+      },
+    };
+    await using(
+      described
+        .adapter(picking)
+        .optimizer(sgd({ lr: 1 }))
+        .build(),
+      async (run) => {
+        const [state] = await run.trainables();
+        const block = 'unet.mid_block.attentions.0.transformer_blocks.0';
+        expect([...state!.keys()]).toEqual([`${block}.attn1.to_v`, `${block}.attn2.to_v`]);
+        expect(told).toContainEqual([...state!.keys()]);
+      },
+    );
+    const none = () => {
+      throw new UserError('no layer fits');
+    };
+    await expect(
+      described
+        .adapter({ ...picking, at: none })
+        .optimizer(sgd({ lr: 1 }))
+        .build(),
+    ).rejects.toThrow(/no layer fits/);
+  });
+
+  it('adds to the loss, with blocks computed again or not', async () => {
+    const penalized = (weight: number): Adapter => ({
+      ...lowRank(),
+      at: inMiddle,
+      wrap: (layer, parameters, use) => (x) => {
+        const whole = lowRank().wrap(layer, parameters, use)(x);
+        if (weight > 0) use.penalize(whole.square().mean().mul(weight));
+        return whole;
+      },
+    });
+    const trained = (weight: number, recompute: boolean) =>
+      using(
+        described
+          .adapter(penalized(weight))
+          .optimizer(sgd({ lr: 0.5 }))
+          .with({ recompute })
+          .build(),
+        async (run) => {
+          const told = await reports(run, 3);
+          const [state] = await run.trainables();
+          const { activations } = run.plan.memory;
+          return { told, activations, up: [...state!.values()].flatMap(({ up }) => [...up!.data]) };
+        },
+      );
+    const [plain, kept, again] = [
+      await trained(0, false),
+      await trained(5, false),
+      await trained(5, true),
+    ];
+    expect(kept.told[0]!.loss).toBeGreaterThan(plain.told[0]!.loss + 0.01);
+    const size = (values: number[]) => Math.hypot(...values);
+    expect(size(kept.up.map((value, i) => value - plain.up[i]!))).toBeGreaterThan(
+      size(plain.up) / 10,
+    );
+    again.told.forEach(({ loss, gradNorm }, i) => {
+      expect(loss).toBeCloseTo(kept.told[i]!.loss, 5);
+      expect(gradNorm / kept.told[i]!.gradNorm).toBeCloseTo(1, 4);
+    });
+    expect(size(again.up.map((value, i) => value - kept.up[i]!))).toBeLessThan(
+      1e-4 * size(kept.up),
+    );
+    // What leaves a block is one number, not what it was made of.
+    expect(again.activations).toBeLessThan(0.9 * kept.activations);
+    const vector: Adapter = {
+      ...lowRank(),
+      wrap: (layer, _, use) => (x) => {
+        use.penalize(x);
+        return layer(x);
+      },
+    };
+    await expect(
+      described
+        .adapter(vector)
+        .optimizer(sgd({ lr: 1 }))
+        .build(),
+    ).rejects.toThrow(/adapter low-rank: penalize takes one f32 number, got f32 \[/);
   });
 });
 
