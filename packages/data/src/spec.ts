@@ -40,6 +40,10 @@ export interface ClassImages {
   readonly images: string;
   /** The caption of every one of them. Default: each picture's own caption. */
   readonly caption?: string | undefined;
+  /** How many there shall be: the first so many of the folder are used. Default: all that are there. */
+  readonly count?: number | undefined;
+  /** Sampler steps of those that have to be drawn because the folder has fewer. Nothing is drawn here. */
+  readonly steps?: number | undefined;
 }
 
 declare const provides: unique symbol;
@@ -82,7 +86,7 @@ export function images(
 export function withClassImages(
   spec: DataSpec,
   folder: string,
-  options: { readonly caption?: string | undefined } = {},
+  options: Omit<ClassImages, 'images'> = {},
 ): DataSpec<'instance' | 'class'> {
   const settings: Omit<DataSpec, typeof provides> = spec;
   return frozen<DataSpec<Provides>>({ ...settings, classImages: { images: folder, ...options } });
@@ -103,10 +107,7 @@ const rules: {
     isNumber(value) && value >= 0 && value <= 1 ? undefined : 'must be a probability, 0 to 1',
   interpolation: oneOf('bilinear', 'bicubic', 'lanczos'),
   pick: oneOf('fetch', 'image'),
-  repeats: (value) =>
-    Number.isSafeInteger(value) && Number(value) >= 1
-      ? undefined
-      : 'must be a whole number, 1 or more',
+  repeats: (value) => (isCount(value) ? undefined : 'must be a whole number, 1 or more'),
   classImages: classImagesProblem,
 };
 
@@ -131,13 +132,14 @@ export function imagesProblems(spec: unknown): string[] {
 function classImagesProblem(value: unknown): string | undefined {
   if (!isRecord(value))
     return "must be an object such as { images: 'FOLDER', caption: 'a photo of a dog' }";
-  const [unknown] = unknownKeys(value, ['images', 'caption'], 'data.classImages');
+  const [unknown] = unknownKeys(value, ['images', 'caption', 'count', 'steps'], 'data.classImages');
   if (unknown !== undefined) return `has an unknown key (${unknown})`;
   if (folderProblem(value['images']) !== undefined) return "needs 'images', the path of a folder";
   const { caption } = value;
-  return caption === undefined || typeof caption === 'string'
-    ? undefined
-    : "has a 'caption' that is no text";
+  if (caption !== undefined && typeof caption !== 'string')
+    return "has a 'caption' that is no text";
+  const odd = ['count', 'steps'].find((key) => value[key] !== undefined && !isCount(value[key]));
+  return odd === undefined ? undefined : `has a '${odd}' that is no whole number, 1 or more`;
 }
 
 function folderProblem(value: unknown): string | undefined {
@@ -163,6 +165,10 @@ function unknownKeys(
 
 function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function isCount(value: unknown): boolean {
+  return Number.isSafeInteger(value) && Number(value) >= 1;
 }
 
 function isNumber(value: unknown): value is number {

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
 import { images, STYLE_TEMPLATES, withClassImages } from '../src/index.ts';
-import { openImages } from '../src/node/index.ts';
+import { openImages, picturesIn } from '../src/node/index.ts';
 import type { ImagesOptions } from '../src/index.ts';
 import { fixtures, folderOf, goldens, plainPng, readF32 } from './folders.ts';
 
@@ -190,6 +190,20 @@ describe('class images', () => {
     expect((await own.classes.pixels(2)).data).toEqual(
       expected.get('class_images/02_hubble_deep_field.png'),
     );
+  });
+
+  it('are the first so many of their folder, where a count says so', async () => {
+    const spec = images(join(goldens, 'images'), { resolution: 64 });
+    const folder = join(goldens, 'class_images');
+    const set = await openImages(withClassImages(spec, folder, { count: 2 }));
+    expect(set.classes.items.map(({ file }) => file)).toEqual(['00_astronaut.png', '01_ihc.png']);
+  });
+
+  it('are counted without being opened, hidden files and texts left out', async () => {
+    const folder = folderOf({ 'b.png': red, '.0.png.part': red, 'a.jpg': red, 'a.txt': 'a dog' });
+    expect(await picturesIn(folder)).toEqual(['a.jpg', 'b.png']);
+    expect(await picturesIn(join(folder, 'none'))).toEqual([]);
+    await expect(picturesIn(join(folder, 'b.png'))).rejects.toThrow('b.png is a file');
   });
 
   it('must be there', async () => {

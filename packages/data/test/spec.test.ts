@@ -89,6 +89,17 @@ describe('imagesProblems', () => {
     }
   });
 
+  it.each([
+    [{ images: 'b', count: 0 }, "has a 'count' that is no whole number, 1 or more"],
+    [{ images: 'b', caption: 3 }, "has a 'caption' that is no text"],
+    [{ images: 'b', prompt: 'a dog' }, 'has an unknown key'],
+  ])('looks into class images: %j', (classImages, problem) => {
+    expect(imagesProblems({ images: 'a', classImages })).toEqual([
+      expect.stringContaining(problem),
+    ]);
+    expect(imagesProblems(withClassImages(images('a'), 'b', { count: 100 }))).toEqual([]);
+  });
+
   it.each([[undefined], [null], ['photos'], [[]]])('refuses %j', (value) => {
     expect(imagesProblems(value)[0]).toContain('data must be an object');
   });

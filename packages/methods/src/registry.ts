@@ -1,7 +1,11 @@
 /** @file Everything that recipes can name, and recipes read and run with it. */
 import {
   buildRun as build,
+  type ClassImagesOptions,
   type LearnedKind,
+  makeClassImages as drawMissing,
+  type MissingClassImages,
+  missingClassImages as missing,
   type NamedObjective,
   type Needs,
   type Objective,
@@ -67,6 +71,22 @@ export const parseRecipe = (input: unknown, where?: string): Recipe =>
 /** The run that a recipe describes: everything is checked, nothing is computed. Throws UserError with every problem at once. */
 export const buildRun = (recipe: Recipe, options?: RunOptions): Promise<Run> =>
   build(recipe, registry, options);
+
+/** What is missing of a recipe's class pictures; undefined where nothing is, or none are asked for. Throws UserError where they cannot be drawn. */
+export const missingClassImages = (
+  recipe: Recipe,
+  relativeTo?: string,
+): Promise<MissingClassImages | undefined> => missing(recipe, registry, relativeTo);
+
+/**
+ * Draws the class pictures that a recipe asks for and that are not there yet, with its base as it is: each as a function of the seed and its number, whole or not at
+ * all, so that it can be ended at any time and goes on with the next call.
+ *
+ * @returns the files that were written
+ * @throws UserError where they cannot be drawn; `signal`'s reason where it ends the work
+ */
+export const makeClassImages = (recipe: Recipe, options?: ClassImagesOptions): Promise<string[]> =>
+  drawMissing(recipe, registry, options);
 
 /** JSON Schema of recipe files, for editors. */
 export const recipeJsonSchema = (): object => jsonSchema(registry);

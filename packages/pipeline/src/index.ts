@@ -25,6 +25,13 @@ export type { Generated } from './generation/generator.ts';
 export type { GenerateOptions } from './generation/settings.ts';
 export { assembleRun, type RunOptions } from './node/assembleRun.ts';
 export { buildRun } from './node/buildRun.ts';
+export {
+  type ClassImagesOptions,
+  type ClassImagesProgress,
+  makeClassImages,
+  type MissingClassImages,
+  missingClassImages,
+} from './node/classImages.ts';
 export { type BaseOptions, openBase } from './node/openBase.ts';
 export {
   type Learned,

@@ -19,10 +19,9 @@ export function described({ base, plan, recipe }: Run, folder: string): string {
 function dataText({ data, size }: Plan): string {
   const pixels = size === undefined ? [] : [`${size.width} x ${size.height} pixels`];
   if (data === undefined) return ['batches of a record', ...pixels].join(', ');
-  const classes = data.classPictures > 0 ? [counted(data.classPictures, 'class picture')] : [];
-  const [pictures, captions] = [
-    counted(data.pictures, 'picture'),
-    counted(data.captions, 'caption'),
-  ];
-  return [pictures, ...classes, ...pixels, captions].join(', ');
+  const { pictures, captions, classPictures, classCaptions, epoch } = data;
+  const own = [counted(pictures, 'picture'), ...pixels, counted(captions, 'caption')].join(', ');
+  if (classPictures === 0) return own;
+  const ofClass = `${counted(classPictures, 'class picture')}, ${counted(classCaptions, 'caption')}`;
+  return `${own}\n  and ${ofClass}: a batch has one for each picture of the subject, an epoch ${epoch} of both`;
 }

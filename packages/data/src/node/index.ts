@@ -2,4 +2,5 @@ export { contactSheet } from './contact-sheet.ts';
 export type { SheetOptions } from './contact-sheet.ts';
 export { openImages } from './open-images.ts';
 export type { OpenOptions } from './open-images.ts';
+export { picturesIn } from './scan.ts';
 export { encodePng, writePng } from './write-png.ts';

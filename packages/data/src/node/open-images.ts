@@ -8,7 +8,7 @@ import type { Rgb } from '../pixels.ts';
 import { toPixels } from '../pixels.ts';
 import type { Resolution, Size } from '../resolution.ts';
 import { sizeOf } from '../resolution.ts';
-import type { DataSpec, Interpolation, Provides } from '../spec.ts';
+import type { ClassImages, DataSpec, Interpolation, Provides } from '../spec.ts';
 import { imagesProblems } from '../spec.ts';
 import { OWN_CAPTION, templateLines, templatesNamed } from '../templates.ts';
 import type { Fit } from './decode.ts';
@@ -59,12 +59,7 @@ export async function openImages<P extends Provides>(
   const classes =
     spec.classImages === undefined
       ? undefined
-      : await openFolder(
-          under(base, spec.classImages.images),
-          fit,
-          options,
-          spec.classImages.caption,
-        );
+      : await openFolder(under(base, spec.classImages.images), fit, options, spec.classImages);
   // DataSpec holds class images exactly when P holds 'class'; a conditional type cannot be checked against P here.
   return { ...folder, spec, templates, classes: classes as ImageSet<P>['classes'] };
 }
@@ -87,7 +82,7 @@ async function openFolder(
   folder: string,
   fit: Fit,
   options: OpenOptions,
-  caption?: string,
+  { caption, count }: Omit<ClassImages, 'images'> = {},
 ): Promise<ImageFolder> {
   const scan = await scanFolder(folder);
   const cache = pixelCache(options.cacheBytes ?? 256 * 2 ** 20);
@@ -98,7 +93,8 @@ async function openFolder(
       if (remark !== undefined) remarks.set(path, remark);
       return rgb;
     });
-  const items = await forAll(scan.pictures, folder, async (file, index): Promise<ImageItem> => {
+  const used = scan.pictures.slice(0, count);
+  const items = await forAll(used, folder, async (file, index): Promise<ImageItem> => {
     const path = join(folder, file);
     const { width, height } = await readSize(path);
     const filewords = caption ?? (await captionOf(folder, file, scan));

@@ -20,14 +20,10 @@ export interface Scan {
  * @throws UserError when the folder is missing, is a file, cannot be read, or holds no picture that counts.
  */
 export async function scanFolder(folder: string): Promise<Scan> {
-  const entries = (await listed(folder)).filter(({ name }) => !name.startsWith('.'));
-  const files: string[] = [];
-  const others: string[] = [];
-  for (const entry of entries) {
-    if (await isFile(folder, entry)) files.push(entry.name);
-    else others.push('folders or dead links');
-  }
-  const pictures = files.filter((name) => EXTENSIONS.includes(extension(name))).sort(byBytes);
+  const entries = await visible(folder);
+  const files = await filesIn(folder, entries);
+  const others = Array<string>(entries.length - files.length).fill('folders or dead links');
+  const pictures = picturesOf(files);
   const texts = files.filter((name) => extension(name) === '.txt');
   for (const name of files) {
     const kind = extension(name);
@@ -48,6 +44,32 @@ export async function scanFolder(folder: string): Promise<Scan> {
     captions: captionsByStem(texts),
     warnings: [...leftOut(folder, others), ...withoutPicture(folder, pictures, texts)],
   };
+}
+
+/**
+ * File names of the pictures in a folder, in the order in which `openImages` takes them; none where there is no such folder.
+ * @throws UserError when it is a file or cannot be read
+ */
+export async function picturesIn(folder: string): Promise<readonly string[]> {
+  const there = await stat(folder).then(
+    () => true,
+    (error: NodeJS.ErrnoException) => error.code !== 'ENOENT',
+  );
+  return there ? picturesOf(await filesIn(folder, await visible(folder))) : [];
+}
+
+/** What is in a folder and not hidden. */
+const visible = async (folder: string): Promise<Dirent[]> =>
+  (await listed(folder)).filter(({ name }) => !name.startsWith('.'));
+
+const picturesOf = (files: readonly string[]): string[] =>
+  files.filter((name) => EXTENSIONS.includes(extension(name))).sort(byBytes);
+
+/** Names of the entries that are files; links are followed. */
+async function filesIn(folder: string, entries: readonly Dirent[]): Promise<string[]> {
+  const files: string[] = [];
+  for (const entry of entries) if (await isFile(folder, entry)) files.push(entry.name);
+  return files;
 }
 
 async function listed(folder: string): Promise<Dirent[]> {

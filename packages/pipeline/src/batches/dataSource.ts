@@ -1,6 +1,7 @@
 import {
   fill,
   type ImageFolder,
+  type ImageItem,
   type ImageSet,
   type Loader,
   type PlannedPicture,
@@ -47,8 +48,10 @@ export function dataSource(options: DataSourceOptions): BatchSource {
   const classes: ImageFolder | undefined = set.classes;
   const { prompts } = options;
   const captions = [...new Set(captionsOf(set, options.name))];
+  const classCaptions = [...new Set(classes?.items.slice(0, MOST_CAPTIONS).map(captionOf))];
+  const all = [...new Set([...captions, ...classCaptions])];
   const wordless = withoutWord(prompts, captions, set.folder);
-  const windows = Math.max(...captions.map((caption) => prompts.windowsOf(caption)));
+  const windows = Math.max(...all.map((caption) => prompts.windowsOf(caption)));
 
   /** Every picture of a micro-step, with the folder that it is in. */
   const picturesOf = (k: number): (PlannedPicture & { readonly folder: ImageFolder })[] => {
@@ -82,14 +85,16 @@ export function dataSource(options: DataSourceOptions): BatchSource {
     prompts: { ids: true, context: false },
     counts: {
       pictures: set.items.length,
-      classPictures: classes?.items.length ?? 0,
       captions: captions.length,
+      classPictures: classes?.items.length ?? 0,
+      classCaptions: classCaptions.length,
+      epoch: loader.epochLength,
     },
     warnings: [
       ...set.warnings,
       ...(classes?.warnings ?? []),
       ...wordless,
-      ...cutCaptions(prompts, captions),
+      ...cutCaptions(prompts, all),
     ],
     check: () => undefined,
     draw: (spec, k) =>
@@ -141,11 +146,11 @@ export function drawFrom(
   }
 }
 
-/** Every caption that can occur, up to a limit. */
+const captionOf = ({ filewords }: ImageItem): string => filewords;
+
+/** Every caption that a picture of the subject can have, up to a limit. */
 function* captionsOf(set: ImageSet<Provides>, name: string | undefined): Generator<string> {
-  const classes: ImageFolder | undefined = set.classes;
   let left = MOST_CAPTIONS;
-  for (const { filewords } of classes?.items ?? []) if (left-- > 0) yield filewords;
   for (const { filewords } of set.items)
     for (const template of set.templates) if (left-- > 0) yield fill(template, { name, filewords });
 }

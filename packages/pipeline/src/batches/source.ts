@@ -5,10 +5,15 @@ import type { DrawSpec } from '../training/tracedDraws.ts';
 
 /** What there is to learn from. */
 export interface DataCounts {
+  /** Pictures of the subject. */
   readonly pictures: number;
-  readonly classPictures: number;
-  /** Captions that differ, templates filled in. */
+  /** Their captions that differ, templates filled in. */
   readonly captions: number;
+  /** Pictures of its class; none unless the data has them. */
+  readonly classPictures: number;
+  readonly classCaptions: number;
+  /** Places of an epoch: each holds a picture of the subject, and one of the class where there are such. The fewer ones come several times. */
+  readonly epoch: number;
 }
 
 export interface BatchSource {

@@ -23,7 +23,7 @@ import { Trainer } from '../run/trainer.ts';
 import { attach, type Attached } from '../training/trainables.ts';
 import { type StepShape, trainGraph } from '../training/trainGraph.ts';
 import { initialValues } from './initialValues.ts';
-import { openBase } from './openBase.ts';
+import { openBaseOf } from './openBase.ts';
 import { openData } from './openData.ts';
 import { splitExtension, under } from './paths.ts';
 import { recordFile } from './recordFile.ts';
@@ -71,16 +71,7 @@ export async function assembleRun(
   await problems.gather(() => checkEnding(recipe.save?.out, adapters));
   if (!recipe.data && options.replay === undefined)
     problems.add('there are no pictures: say data: { images: FOLDER }, or replay a record');
-  const base = await problems.gather(() =>
-    openBase(recipe.base, {
-      config: recipe.config,
-      predictionType: recipe.predictionType,
-      vae: recipe.vae,
-      emaWeights: recipe.emaWeights,
-      schedulePrecision: recipe.flavour === 'a1111' ? 'f64' : 'f32',
-      relativeTo,
-    }),
-  );
+  const base = await problems.gather(() => openBaseOf(recipe, relativeTo));
   if (base && recipe.preview?.every !== undefined)
     await problems.gather(() => refuseOtherKinds(base));
   const words = adapters.flatMap(({ tokens = [] }) => tokens);

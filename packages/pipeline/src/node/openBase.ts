@@ -4,6 +4,7 @@ import { noiseSchedule } from '@sdft/models';
 import { clipTokenizer, openCheckpoint, readTokenizer } from '@sdft/models/node';
 import * as nano from '@sdft/nano';
 import { UserError } from '@sdft/tensor';
+import type { ResolvedRecipe } from '../recipe/composition.ts';
 import { type Base, kindOf } from '../training/base.ts';
 
 /** How a base is to be read; the names are those of the command line. */
@@ -60,3 +61,14 @@ export async function openBase(name: string, options: BaseOptions = {}): Promise
     notes: checkpoint.notes,
   };
 }
+
+/** The base of a recipe. Throws UserError naming file, tensor or setting. */
+export const openBaseOf = (recipe: ResolvedRecipe, relativeTo: string): Promise<Base> =>
+  openBase(recipe.base, {
+    config: recipe.config,
+    predictionType: recipe.predictionType,
+    vae: recipe.vae,
+    emaWeights: recipe.emaWeights,
+    schedulePrecision: recipe.flavour === 'a1111' ? 'f64' : 'f32',
+    relativeTo,
+  });

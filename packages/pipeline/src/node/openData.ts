@@ -4,6 +4,7 @@ import { UserError } from '@sdft/tensor';
 import type { NewToken } from '../contracts.ts';
 import type { ResolvedRecipe } from '../recipe/composition.ts';
 import { type Base, latentSizeProblem, pixelsPerLatent } from '../training/base.ts';
+import { refuseMissing } from './classImages.ts';
 
 /**
  * Opens the pictures of a recipe, at the base's own size unless it names one. Where words are taught and the pictures' own captions contain none of them, captions are
@@ -22,6 +23,7 @@ export async function openData(
   const problem =
     base && resolution !== undefined ? latentSizeProblem(base, sizeOf(resolution)) : undefined;
   if (problem !== undefined) throw new UserError(`data.resolution ${resolution}: ${problem}`);
+  await refuseMissing(data, relativeTo);
   const native = base && (base.unet.sampleSize ?? 64) * pixelsPerLatent(base);
   const open = (spec: typeof data) =>
     openImages(spec as DataSpec<Provides>, { relativeTo, resolution: native ?? 512 });

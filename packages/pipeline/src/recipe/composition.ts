@@ -60,25 +60,33 @@ const ofEveryRun = { batch: 1, accumulate: 1, clipSkip: 1, recompute: false };
 export function resolveRecipe(recipe: Recipe, preset: Preset | undefined): ResolvedRecipe {
   const flavour = recipe.flavour ?? preset?.flavours[0] ?? 'diffusers';
   const layers: Defaults[] = [
-    recipe as Defaults,
-    ...(preset ? [preset.defaults(flavour)] : []),
+    ...(preset ? [preset.defaults(flavour, recipe)] : []),
     ofFlavour[flavour],
     ofEveryRun,
   ];
-  const filled: Record<string, unknown> = { ...recipe };
-  for (const layer of layers)
-    for (const [key, value] of Object.entries(layer)) {
-      // Pictures are the user's to give; defaults only say how they are treated.
-      if (key === 'data' && recipe.data === undefined) continue;
-      const present = filled[key];
-      if (present === undefined) filled[key] = value;
-      else if (isRecord(present) && isRecord(value)) filled[key] = { ...value, ...present };
-    }
+  // Pictures are the user's to give; defaults only say how they are treated.
+  const useful = ({ data, ...layer }: Defaults) =>
+    recipe.data && data ? { data, ...layer } : layer;
+  const filled = layers.map(useful).reduce<Record<string, unknown>>(filledUp, recipe);
   return {
     ...(filled as Recipe),
     flavour,
     seed: recipe.seed ?? freshSeed(),
   } as ResolvedRecipe;
+}
+
+/** A record with what it leaves out, in the records inside it too. */
+function filledUp(
+  present: Readonly<Record<string, unknown>>,
+  defaults: Readonly<Record<string, unknown>>,
+): Record<string, unknown> {
+  const filled: Record<string, unknown> = { ...present };
+  for (const [key, value] of Object.entries(defaults)) {
+    const own = filled[key];
+    if (own === undefined) filled[key] = value;
+    else if (isRecord(own) && isRecord(value)) filled[key] = filledUp(own, value);
+  }
+  return filled;
 }
 
 /** Any of 2^32, so that a run without a seed can be repeated with the one that its recipe tells. */

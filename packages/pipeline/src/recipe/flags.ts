@@ -18,15 +18,23 @@ export interface RecipeFlag {
   value(text: string): unknown;
 }
 
-/** The flags of a preset's command, common ones included, in the order of the schema. */
+/**
+ * The flags of a preset's command: its own, then the common ones, in the order of the schema. Where a preset has a setting of its own behind a common flag, it is the
+ * preset's.
+ */
 export function recipeFlags(preset?: Preset): RecipeFlag[] {
   const own = preset ? Object.keys(preset.schema.shape) : [];
   const all = flagsIn(recipeSchema(preset), []);
+  const first = all.filter(({ path }) => own.includes(path[0]!));
+  const taken = new Set(first.map(({ flag }) => dashed(flag)));
   return [
-    ...all.filter(({ path }) => own.includes(path[0]!)),
-    ...all.filter(({ path }) => !own.includes(path[0]!)),
+    ...first,
+    ...all.filter(({ path, flag }) => !own.includes(path[0]!) && !taken.has(dashed(flag))),
   ];
 }
+
+/** A flag without what it takes. */
+const dashed = (flag: string): string => flag.split(' ')[0]!;
 
 function flagsIn(schema: z.ZodType, path: readonly string[]): RecipeFlag[] {
   const { description = '', flag } = metaOf(schema);

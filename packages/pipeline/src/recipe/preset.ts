@@ -1,6 +1,6 @@
 import type { z } from 'zod';
 import type { Method, Needs, Objective, PlainRecord } from '../contracts.ts';
-import type { CommonSettings, Flavour } from './schema.ts';
+import type { CommonSettings, Flavour, Recipe } from './schema.ts';
 
 /** Values for settings that a recipe leaves out. */
 export type Defaults = Partial<Omit<CommonSettings, 'base' | 'method' | 'flavour' | 'data'>> & {
@@ -18,8 +18,8 @@ export interface Preset<S extends z.ZodObject = z.ZodObject> {
   readonly schema: S;
   /** The flavours that it has, the default one first. */
   readonly flavours: readonly Flavour[];
-  /** Common settings that a recipe leaves out, for a flavour. */
-  defaults(flavour: Flavour): Defaults;
+  /** Common settings that a recipe leaves out, for a flavour; they may follow from what the recipe says. */
+  defaults(flavour: Flavour, recipe: Recipe): Defaults;
   /** Problems that no single setting has, one sentence each. */
   problems?(settings: z.infer<S>, recipe: CommonSettings): readonly string[];
   /** The method with these settings. Throws UserError where they are out of range. */

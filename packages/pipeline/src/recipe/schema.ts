@@ -55,6 +55,12 @@ const dataSchema = z.strictObject({
     z.strictObject({
       images: describe(path, 'folder of pictures of the class', '--class-images <dir>'),
       caption: describe(z.string(), 'caption of all of them', '--class-prompt <text>').optional(),
+      count: describe(
+        whole(1),
+        'how many there shall be: missing ones are drawn by the base model',
+        '--class-count <n>',
+      ).optional(),
+      steps: describe(whole(1), 'sampler steps of those', '--class-steps <n>').optional(),
     }),
     'pictures of the kind of thing that is learned, for prior preservation',
   ).optional(),
