@@ -187,6 +187,8 @@ export interface AboutFile {
 export interface AdapterFiles {
   /** What a path that `save` takes may end in, such as `.safetensors`, or '' for a folder, whose name has no ending; so that a run is refused before it starts, not at its end. */
   readonly endings: readonly string[];
+  /** What a person should know, before the run starts, about a result at this path. */
+  warning?(path: string, base: Base): string | undefined;
   /** Writes `state` to `path`; the extension chooses the layout. Whole or not at all; throws UserError if the file exists, unless `force`. */
   save(state: AdapterState, path: string, about: AboutFile): Promise<void>;
   /** Reads any layout it knows. Throws UserError, naming file and tensor, if the file is none of these or does not fit. */

@@ -2,6 +2,7 @@ import { weightOf } from '@sdft/models';
 import { writeSafetensors, writeTorch } from '@sdft/models/node';
 import type { AdapterFiles } from '@sdft/pipeline';
 import { hostArray, type HostArray, UserError } from '@sdft/tensor';
+import { stemOf, wordOf } from './names.ts';
 import { readEmbedding } from './readEmbedding.ts';
 
 /**
@@ -10,6 +11,12 @@ import { readEmbedding } from './readEmbedding.ts';
 export function embeddingFiles(token: string): AdapterFiles {
   return {
     endings: ['.safetensors', '.bin', '.pt'],
+    warning(path, { tokenizer }) {
+      const stem = stemOf(path);
+      if (!path.toLowerCase().endsWith('.pt') || wordOf([stem], tokenizer) === stem)
+        return undefined;
+      return `${path}: A1111 calls a word after its file, and ${stem} is one that everybody uses: there it will mean what was learned. sdft generate will call it <${stem}>. Another name of the file avoids this`;
+    },
     async save(state, path, { step, base, force }) {
       const [parameters] = state.values();
       const vectors = parameters!['vectors']!;
@@ -60,10 +67,3 @@ export function embeddingFiles(token: string): AdapterFiles {
     },
   };
 }
-
-/** The name of a file without folder and extension. */
-const stemOf = (path: string): string =>
-  path
-    .replace(/[/\\]+$/, '')
-    .replace(/^.*[/\\]/, '')
-    .replace(/\.[^.]+$/, '');

@@ -1,11 +1,10 @@
 import { type Base, type Learned, type LearnedKind } from '@sdft/pipeline';
 import { UserError } from '@sdft/tensor';
+import { stemOf, wordOf } from './names.ts';
 import { readEmbedding } from './readEmbedding.ts';
 import { textualInversion } from './textualInversion.ts';
 
-/**
- * Files of trained words. A word's name is the one that diffusers' files hold, else the file's own, as in A1111; where that is a word already, the one inside the file.
- */
+/** Files of trained words. A word's name is the one that diffusers' files hold, else the file's own, as in A1111; `wordOf` says what happens where that is taken. */
 export const embeddingKind: LearnedKind = {
   name: 'embedding',
   summary: 'a trained word',
@@ -15,12 +14,11 @@ export const embeddingKind: LearnedKind = {
       throw new UserError(
         `${file}: its vectors are ${width} wide, those of ${base.name} ${base.textEncoder.hiddenSize}: it was trained on another kind of model`,
       );
-    const stem = file.replace(/^.*[/\\]/, '').replace(/\.[^.]+$/, '');
     const names =
       layout === 'diffusers' && name !== undefined
         ? [name]
-        : [stem, ...(name === undefined ? [] : [name])];
-    const token = names.find((candidate) => isFree(candidate, vectors, base));
+        : [stemOf(file), ...(name === undefined ? [] : [name])];
+    const token = wordOf(names, base.tokenizer);
     if (token === undefined)
       throw new UserError(
         `${file}: ${names.join(' and ')} cannot name a new word, as the vocabulary has it already; rename the file`,
@@ -28,17 +26,7 @@ export const embeddingKind: LearnedKind = {
     return {
       adapter: textualInversion({ token, vectors }).adapters[0]!,
       file,
-      text: `${vectors} ${vectors === 1 ? 'vector' : 'vectors'}; prompts call it ${token}`,
+      text: `${vectors} ${vectors === 1 ? 'vector' : 'vectors'}; prompts call it ${token}${names[0] === token ? '' : `, as ${names[0]} is a word already`}`,
     };
   },
 };
-
-function isFree(token: string, vectors: number, { tokenizer }: Base): boolean {
-  try {
-    tokenizer.withPlaceholder(token, vectors);
-    return true;
-  } catch (error) {
-    if (error instanceof UserError) return false;
-    throw error;
-  }
-}

@@ -154,6 +154,7 @@ export async function assembleRun(
   const plan = await planOf({
     recipe,
     base: base!,
+    adapters,
     attached: attached!,
     train: train!,
     source: source!,

@@ -1,5 +1,6 @@
 import { nullBackend } from '@sdft/tensor';
 import type { BatchSource } from '../batches/source.ts';
+import type { Adapter } from '../contracts.ts';
 import type { ResolvedRecipe } from '../recipe/composition.ts';
 import type { Base } from '../training/base.ts';
 import { some, type TrainGraph } from '../training/trainGraph.ts';
@@ -10,13 +11,14 @@ import type { Plan } from './run.ts';
 export async function planOf(parts: {
   readonly recipe: ResolvedRecipe;
   readonly base: Base;
+  readonly adapters: readonly Adapter[];
   readonly attached: Attached;
   readonly train: TrainGraph;
   readonly source: BatchSource;
   readonly ends: readonly number[];
   readonly picture: { readonly width: number; readonly height: number } | undefined;
 }): Promise<Plan> {
-  const { recipe, base, attached, train, source, ends, picture } = parts;
+  const { recipe, base, adapters, attached, train, source, ends, picture } = parts;
   const shapes = new Map(attached.trainables.map(({ name, initial }) => [name, initial.shape]));
   const trained = new Map(train.trained.map((name) => [name, shapes.get(name)!]));
   const silent = [...shapes.keys()].filter((name) => !trained.has(name));
@@ -27,6 +29,11 @@ export async function planOf(parts: {
       : [...ends, Math.floor(source.microSteps / recipe.accumulate)];
   const most = limits.length === 0 ? undefined : Math.min(...limits);
   const warnings = [...source.warnings];
+  const out = recipe.save?.out;
+  // Where there are several, their names are part of their files'.
+  const [only, another] = adapters;
+  const hint = out === undefined || another ? undefined : only?.files?.warning?.(out, base);
+  if (hint !== undefined) warnings.push(hint);
   if (silent.length > 0)
     warnings.push(
       `no gradient reaches ${silent.length} of ${shapes.size} trainables, which keep their first values: ${some(silent)}`,
