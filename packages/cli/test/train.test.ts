@@ -159,6 +159,15 @@ describe('refused before anything is computed:', () => {
     await refused(teachOn('pictures', '--clip-skip', '99'), '--clip-skip 99 is not possible');
     await refused(teachOn('pictures', '--resolution', 'abc'), '--resolution must', '"abc"');
   });
+  test('more than the machine can hold', async () => {
+    await refused(
+      teachOn('pictures', '--batch', '1000000'),
+      '--batch 1000000: a step needs at least',
+      'and this machine has',
+      'a smaller --resolution',
+    );
+    expect(existsSync(at('runs/refused'))).toBe(false);
+  });
   test('a word that exists', () =>
     refused(
       teachOn('pictures', '--base', goldens('tiny-sd'), '--token', 'cup'),

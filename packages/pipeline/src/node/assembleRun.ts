@@ -2,7 +2,7 @@
 import { type ImageSet, loader, type Provides } from '@sdft/data';
 import { clipTextLayers, unetLayers } from '@sdft/models';
 import { learningRate } from '@sdft/optim';
-import { type Backend, draws, UserError } from '@sdft/tensor';
+import { type Backend, draws, nullBackend, UserError } from '@sdft/tensor';
 import { cpu } from '@sdft/tensor/node';
 import { dataSource } from '../batches/dataSource.ts';
 import type { BatchSource } from '../batches/source.ts';
@@ -28,6 +28,7 @@ import { openData } from './openData.ts';
 import { splitExtension, under } from './paths.ts';
 import { recordFile } from './recordFile.ts';
 import { replaySource } from './replaySource.ts';
+import { checkRoom } from './room.ts';
 import { RunFolder } from './runFolder.ts';
 import { trainableFile } from './trainableFile.ts';
 import { TrainingRun } from './trainingRun.ts';
@@ -114,9 +115,6 @@ export async function assembleRun(
       learningRate({ ...recipe.schedule, lr, steps: recipe.steps }),
     ),
   );
-  const initial = await problems.gather(() =>
-    initialValues(composition, base!, attached!, relativeTo),
-  );
   const settings = {
     adapters,
     objective,
@@ -128,6 +126,14 @@ export async function assembleRun(
   const shape = source && (await problems.gather(() => stepShape(source, attached!)));
   const train =
     shape && (await problems.gather(() => trainGraph(base!, attached!, settings, shape)));
+  const memory = train && (await nullBackend.compile(train.graph)).memory;
+  const room =
+    memory && backend.name !== 'null'
+      ? await problems.gather(() => ({ warning: checkRoom(memory, recipe) }))
+      : { warning: undefined };
+  // They take memory, too.
+  const initial =
+    room && (await problems.gather(() => initialValues(composition, base!, attached!, relativeTo)));
   if (train && source) await problems.gather(() => source.check(train.draws));
   // Frozen text is encoded by a graph of its own, later; whether it can be, is found out now.
   if (shape?.text === 'context' && source?.prompts.ids)
@@ -151,12 +157,14 @@ export async function assembleRun(
     },
     initial!,
   );
-  const plan = await planOf({
+  const plan = planOf({
     recipe,
     base: base!,
     adapters,
     attached: attached!,
     train: train!,
+    memory: memory!,
+    warnings: [room!.warning ?? []].flat(),
     source: source!,
     ends: rates!.flatMap(({ end }) => (end === undefined ? [] : [end])),
     picture: set,

@@ -1,4 +1,4 @@
-import { nullBackend } from '@sdft/tensor';
+import type { MemoryPlan } from '@sdft/tensor';
 import type { BatchSource } from '../batches/source.ts';
 import type { Adapter } from '../contracts.ts';
 import type { ResolvedRecipe } from '../recipe/composition.ts';
@@ -8,27 +8,29 @@ import type { Attached } from '../training/trainables.ts';
 import type { Plan } from './run.ts';
 
 /** What a run is going to do. Nothing is computed: the graph is planned. */
-export async function planOf(parts: {
+export function planOf(parts: {
   readonly recipe: ResolvedRecipe;
   readonly base: Base;
   readonly adapters: readonly Adapter[];
   readonly attached: Attached;
   readonly train: TrainGraph;
+  readonly memory: MemoryPlan;
+  /** What is known already. */
+  readonly warnings: readonly string[];
   readonly source: BatchSource;
   readonly ends: readonly number[];
   readonly picture: { readonly width: number; readonly height: number } | undefined;
-}): Promise<Plan> {
-  const { recipe, base, adapters, attached, train, source, ends, picture } = parts;
+}): Plan {
+  const { recipe, base, adapters, attached, train, memory, source, ends, picture } = parts;
   const shapes = new Map(attached.trainables.map(({ name, initial }) => [name, initial.shape]));
   const trained = new Map(train.trained.map((name) => [name, shapes.get(name)!]));
   const silent = [...shapes.keys()].filter((name) => !trained.has(name));
-  const { memory } = await nullBackend.compile(train.graph);
   const limits =
     source.microSteps === undefined
       ? ends
       : [...ends, Math.floor(source.microSteps / recipe.accumulate)];
   const most = limits.length === 0 ? undefined : Math.min(...limits);
-  const warnings = [...source.warnings];
+  const warnings = [...parts.warnings, ...source.warnings];
   const out = recipe.save?.out;
   // Where there are several, their names are part of their files'.
   const [only, another] = adapters;

@@ -1,0 +1,59 @@
+/** @file Whether a step has room in this machine's memory. */
+import { totalmem } from 'node:os';
+import { type MemoryPlan, UserError } from '@sdft/tensor';
+import type { ResolvedRecipe } from '../recipe/composition.ts';
+
+/** Memory in bytes. */
+export interface Machine {
+  /** All that there is, or that this process is allowed. */
+  readonly total: number;
+  /** What nobody uses. */
+  readonly available: number;
+}
+
+/** The limit of a container counts. */
+export function thisMachine(): Machine {
+  const limit = process.constrainedMemory();
+  return {
+    total: limit > 0 ? Math.min(totalmem(), limit) : totalmem(),
+    available: process.availableMemory(),
+  };
+}
+
+/**
+ * Holds what a step needs against what there is. Weights are left out: they stay in their files, which the system reads again when it needs their place. The plan counts no
+ * work space of kernels, so that what is refused could not have run.
+ *
+ * @returns a warning where other programs would have to make room
+ * @throws UserError where it is more than the machine has
+ */
+export function checkRoom(
+  { activations, state }: MemoryPlan,
+  { base, batch, data, recompute }: Pick<ResolvedRecipe, 'base' | 'batch' | 'data' | 'recompute'>,
+  machine = thisMachine(),
+): string | undefined {
+  const needed = activations + state;
+  if (needed <= machine.available) return undefined;
+  const [total, available] = [gigabytes(machine.total), gigabytes(machine.available)];
+  const cause =
+    batch > 1
+      ? `batch ${batch}`
+      : data?.resolution === undefined
+        ? `base ${base}`
+        : `data.resolution ${data.resolution}`;
+  const demand = `${cause}: a step needs at least ${gigabytes(needed)} of memory beside the weights (activations ${gigabytes(activations)}, training state ${gigabytes(state)})`;
+  const remedies = [
+    ...(batch > 1 ? ['a smaller batch (accumulate makes up for it)'] : []),
+    'a smaller data.resolution',
+    ...(recompute ? [] : ['recompute']),
+  ];
+  const remedy = `${remedies.join(', ')}${activations > state ? '' : ', or training less of the model'}`;
+  if (needed > machine.total)
+    throw new UserError(
+      `${demand}, and this machine has ${total}, ${available} of it available; what helps: ${remedy}`,
+    );
+  return `${demand}; of this machine's ${total} only ${available} are available. Where they run out the system ends the run. What helps: ending other programs, ${remedy}`;
+}
+
+const gigabytes = (count: number): string =>
+  count < 1e9 ? `${(count / 1e6).toFixed(0)} MB` : `${(count / 1e9).toPrecision(3)} GB`;
