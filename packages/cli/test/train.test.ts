@@ -178,7 +178,7 @@ describe('refused before anything is computed:', () => {
   test('half precision', () =>
     refused(teachOn('pictures', '--precision', 'f16'), '--precision', 'f32'));
   test('a method that does not exist', () =>
-    refused(['train', 'lora', '--base', 'nano'], 'lora', 'textual-inversion'));
+    refused(['train', 'lore', '--base', 'nano'], 'lore', 'textual-inversion, lora'));
 });
 
 test('a disk that fills up is said, and leaves nothing half-written', async () => {

@@ -76,6 +76,8 @@ export {
 } from '@sdft/tensor';
 export { type CpuOptions, cpu } from '@sdft/tensor/node';
 export { fullFineTune, type FullFineTuneOptions, fullPreset } from './full/fullFineTune.ts';
+export { lora, loraPreset } from './lora/lora.ts';
+export type { LoraOptions } from './lora/settings.ts';
 export { denoise, type DenoiseOptions } from './objectives/denoise.ts';
 export { withPrior, type WithPriorOptions } from './objectives/withPrior.ts';
 export {

@@ -19,6 +19,8 @@ import {
 } from '@sdft/pipeline';
 import { z } from 'zod';
 import { fullPreset } from './full/fullFineTune.ts';
+import { loraPreset } from './lora/lora.ts';
+import { loraKind } from './lora/loraKind.ts';
 import { denoise } from './objectives/denoise.ts';
 import { denoiseSettings } from './objectives/settings.ts';
 import { withPrior } from './objectives/withPrior.ts';
@@ -29,10 +31,14 @@ import { textualInversionPreset } from './textual-inversion/textualInversion.ts'
 export const presets: Readonly<Record<string, Preset>> = {
   'textual-inversion': textualInversionPreset as Preset,
   full: fullPreset as Preset,
+  lora: loraPreset as Preset,
 };
 
 /** Files that `generate` takes, by the name of their flag. */
-export const learnedKinds: Readonly<Record<string, LearnedKind>> = { embedding: embeddingKind };
+export const learnedKinds: Readonly<Record<string, LearnedKind>> = {
+  embedding: embeddingKind,
+  lora: loraKind,
+};
 
 const withPriorSettings = z.strictObject({
   weight: z.number().min(0).optional(),

@@ -83,6 +83,6 @@ export {
   type PythonValue,
   Tuple,
 } from './checkpoint/pythonValue.ts';
-export { readSafetensors, type TensorFile } from './checkpoint/safetensors.ts';
+export { layOut, readSafetensors, type TensorFile } from './checkpoint/safetensors.ts';
 export { allTensors, stateDictOf } from './checkpoint/stateDict.ts';
 export type { TorchFile } from './checkpoint/torchLegacy.ts';

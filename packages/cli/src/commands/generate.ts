@@ -35,7 +35,10 @@ export interface GenerateFlags extends CommonOptions, BaseOptions {
 const samplerNames = ['ddim', 'euler', 'euler-a', 'plms', 'dpmpp-2m'] satisfies SamplerName[];
 
 /** Kinds of files with what was learned: those of `learnedKinds`, which would take as long. */
-export const learnedFlags: Readonly<Record<string, string>> = { embedding: 'a trained word' };
+export const learnedFlags: Readonly<Record<string, string>> = {
+  embedding: 'a trained word',
+  lora: 'a trained LoRA or a relative',
+};
 
 /** `sdft generate`: pictures of prompts, with what was trained. */
 export function generateCommand(summary: string): Command {
