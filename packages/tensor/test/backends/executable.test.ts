@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import {
+  apply,
   type Backend,
   draws,
   type Executable,
@@ -261,22 +262,57 @@ describe.for(backends)('on $backend.name', ({ backend }) => {
     await Promise.all(compiled.map((e) => e.dispose()));
   });
 
-  it('says which index has no row', () =>
+  const table = f32([1, 2, 3, 4, 5, 6], [3, 2]);
+  it.for([3, -1, 1_000_000])('says of %d that it is no row, and whose', (row) =>
     using(
       trace((t) => ({
         outputs: {
           y: t.at('text_model.embeddings', () =>
-            t.input('table', [3, 2]).gather(t.input('ids', [2], 'i32')),
+            t.input('table', [3, 2]).gather(t.input('ids', [2], 'i32').reshape([2, 1])),
           ),
         },
       })),
       {},
       async (executable) => {
-        const table = f32([1, 2, 3, 4, 5, 6], [3, 2]);
-        const run = executable.run({ table, ids: i32([0, 3]) });
-        await expect(run).rejects.toThrow(/3/);
+        await expect(executable.run({ table, ids: i32([0, row]) })).rejects.toThrow(
+          `gather in text_model.embeddings: index ${row}, of input ids, is not among the 3 rows of the table`,
+        );
+        expect([...(await executable.run({ table, ids: i32([0, 2]) }))['y']!.data]).toEqual([
+          1, 2, 5, 6,
+        ]);
       },
-    ));
+    ),
+  );
+
+  const computed = (op: 'gather' | 'scatterAdd') =>
+    trace((t) => {
+      const ids = t.input('ids', [2], 'i32').sub(1);
+      return {
+        outputs: {
+          y: t.at('text_model.embeddings', () =>
+            op === 'gather'
+              ? t.input('table', [3, 2]).gather(ids)
+              : apply('scatterAdd', [t.input('table', [3, 2]).slice(0, 0, 2), ids], {
+                  rows: 3,
+                }),
+          ),
+        },
+      };
+    });
+  it.for([
+    ['gather', 0, -1],
+    ['gather', 4, 3],
+    ['scatterAdd', 0, -1],
+    ['scatterAdd', 4, 3],
+  ] as const)('%s: the same of what it computes from %d', ([op, id, row]) =>
+    using(computed(op), {}, async (executable) => {
+      await expect(executable.run({ table, ids: i32([1, id]) })).rejects.toThrow(
+        `${op} in text_model.embeddings: index ${row} is not among the 3 rows of the table`,
+      );
+      const { y } = await executable.run({ table, ids: i32([1, 3]) });
+      expect([...y!.data]).toEqual(op === 'gather' ? [1, 2, 5, 6] : [1, 2, 0, 0, 3, 4]);
+    }),
+  );
 });
 
 describe('null', () => {

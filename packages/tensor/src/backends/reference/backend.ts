@@ -7,6 +7,7 @@ import type { Graph, TensorType } from '../../graph/types.ts';
 import { expandComposites } from '../../graph/walk.ts';
 import { hostArray, hostDataOf } from '../../host/array.ts';
 import { widen } from '../../host/fromWeight.ts';
+import { checkRowNumbers, rowNumbersOf } from '../../host/rowNumbers.ts';
 import {
   signatureOf,
   takeInputs,
@@ -44,6 +45,7 @@ function compileReference(
 ): Executable {
   const spelled = expandComposites(graph);
   const signature = signatureOf(graph);
+  const rowNumbers = rowNumbersOf(spelled);
   const held = new Map(
     [...takeWeights(signature, weights)].map(([name, weight]) => [
       name,
@@ -69,7 +71,9 @@ function compileReference(
     run: async (inputs = {}) => {
       alive();
       const doubles = new Map(states);
-      for (const [name, data] of takeInputs(signature, inputs))
+      const given = takeInputs(signature, inputs);
+      checkRowNumbers(rowNumbers, given);
+      for (const [name, data] of given)
         doubles.set(name, toDouble(data, signature.inputs.get(name)!));
       const values = interpret(spelled, { inputs: doubles, weights: held });
       for (const [name, id] of Object.entries(spelled.updates))

@@ -3,6 +3,7 @@ import type { Backend, CompileOptions, Executable } from '../../backend.ts';
 import { planMemory } from '../../graph/plan.ts';
 import type { Graph } from '../../graph/types.ts';
 import { signatureOf, takeState, takeWeights } from '../../host/signature.ts';
+import { rowNumbersOf } from '../../host/rowNumbers.ts';
 import { optimize } from '../../optimize/optimize.ts';
 import { CpuExecutable } from './executable.ts';
 import { explain } from './failures.ts';
@@ -82,6 +83,8 @@ async function compileOn(
     try {
       return new CpuExecutable({
         graph,
+        // As the model has it: optimizing may show that an input is used as it is.
+        rowNumbers: rowNumbersOf(spelled),
         signature,
         model,
         session,

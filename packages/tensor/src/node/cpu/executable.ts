@@ -4,8 +4,8 @@ import { UserError } from '../../errors.ts';
 import { bytesOf } from '../../graph/rules.ts';
 import type { DType, Graph, TensorType } from '../../graph/types.ts';
 import { hostArray } from '../../host/array.ts';
+import { checkRowNumbers, type rowNumbersOf } from '../../host/rowNumbers.ts';
 import { type Signature, takeInputs, takeState, typeOfState } from '../../host/signature.ts';
-import { checkRowNumbers, rowNumbersOf } from './indices.ts';
 import type { Name } from './emit.ts';
 import type { OnnxModel } from './onnx.ts';
 import type { Session } from './runtime.ts';
@@ -13,6 +13,7 @@ import type { OrtType, SharedTensor } from './worker.ts';
 
 export interface ExecutableParts {
   readonly graph: Graph;
+  readonly rowNumbers: ReturnType<typeof rowNumbersOf>;
   readonly signature: Signature;
   readonly model: Pick<OnnxModel, 'inputs' | 'outputs'>;
   readonly session: Session;
@@ -45,7 +46,6 @@ const copyOf = (tensor: SharedTensor): HostArray =>
 export class CpuExecutable implements Executable {
   readonly memory: MemoryPlan;
   readonly #parts: ExecutableParts;
-  readonly #rowNumbers: ReturnType<typeof rowNumbersOf>;
   /** What the model reads and writes, by its own names. */
   readonly #feeds: Map<Name, SharedTensor>;
   readonly #fetches: Map<Name, SharedTensor>;
@@ -54,10 +54,9 @@ export class CpuExecutable implements Executable {
   #disposed: Promise<void> | undefined;
 
   constructor(parts: ExecutableParts) {
-    const { graph, signature, model, held, memory, initial } = parts;
+    const { signature, model, held, memory, initial } = parts;
     this.#parts = parts;
     this.memory = memory;
-    this.#rowNumbers = rowNumbersOf(graph);
     const typed = ({ name, type, shape }: OnnxModel['inputs'][number]): SharedTensor => {
       const buffer = held.get(name);
       return buffer
@@ -78,9 +77,9 @@ export class CpuExecutable implements Executable {
 
   async run(inputs: Readonly<Record<string, HostArray>> = {}): Promise<Record<string, HostArray>> {
     this.#alive();
-    const { graph, signature, session } = this.#parts;
+    const { graph, rowNumbers, signature, session } = this.#parts;
     const given = takeInputs(signature, inputs);
-    checkRowNumbers(this.#rowNumbers, given);
+    checkRowNumbers(rowNumbers, given);
     return this.#inTurn(async () => {
       for (const [name, data] of given) {
         const feed = this.#feeds.get(`in:${name}`);

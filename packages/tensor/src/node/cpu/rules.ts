@@ -1,6 +1,7 @@
 /** @file What each primitive becomes: one exhaustive table. */
 import { internal } from '../../errors.ts';
 import type { Attributes, NodeId, Primitive, Shape } from '../../graph/types.ts';
+import { givenIn } from '../../host/rowNumbers.ts';
 import { emitConv, emitConvGradInput, emitConvGradWeight, type Size4 } from './convolution.ts';
 import type { Emitter, Name } from './emit.ts';
 import type { Lowering, LowerRule } from './lowering.ts';
@@ -19,6 +20,19 @@ const broadcasting =
       shape.every((d, axis) => d === 1 || inputs.some((i) => sourceShape(at, i)[axis] === d));
     return at.emit.node(opType, covered ? operands : [at.value(inputs[0]!), ...operands.slice(1)]);
   };
+/**
+ * Row numbers for ONNX, which takes negative ones for rows counted from the end. Those that are given are looked at in every call; from others that are negative a whole
+ * table is taken off, so that ONNX Runtime refuses them.
+ */
+function rowNumbers(at: Lowering, id: NodeId, rows: number): Name {
+  const value = at.value(id);
+  if (givenIn((one) => at.node(one), id) !== undefined) return value;
+  const e = at.emit;
+  const number = (n: number): Name =>
+    e.constant('i32', [], new Uint8Array(Int32Array.of(n).buffer));
+  const negative = e.node('Less', [value, number(0)]);
+  return e.node('Where', [negative, e.node('Sub', [value, number(rows)]), value]);
+}
 const isScalar = (at: Lowering, id: NodeId): boolean => scalarOf(at, id) !== undefined;
 /** The number that a node repeats everywhere, if it is a literal. */
 export const scalarOf = (at: Lowering, id: NodeId): number | undefined => {
@@ -141,16 +155,18 @@ export const rules: { [P in Primitive]: LowerRule<Attributes[P]> } = {
       { attributes: { axis: attrs.axis } },
     ),
   gather: ({ inputs, at }) =>
-    at.emit.node('Gather', [at.value(inputs[0]!), at.value(inputs[1]!)], {
-      attributes: { axis: 0 },
-    }),
+    at.emit.node(
+      'Gather',
+      [at.value(inputs[0]!), rowNumbers(at, inputs[1]!, at.node(inputs[0]!).shape[0]!)],
+      { attributes: { axis: 0 } },
+    ),
   // ScatterND adds on several threads at once and loses sums where a row occurs twice; ScatterElements goes element by element, in order.
   scatterAdd: ({ inputs, shape: [rows, ...row], at }) => {
     const e = at.emit;
     const width = row.reduce((n, d) => n * d, 1);
     const count = at.node(inputs[1]!).shape.reduce((n, d) => n * d, 1);
     const indices = e.node('Expand', [
-      e.reshape(at.value(inputs[1]!), [count, 1]),
+      e.reshape(rowNumbers(at, inputs[1]!, rows!), [count, 1]),
       e.i64([count, width]),
     ]);
     const sums = e.node(

@@ -1,8 +1,8 @@
-/** @file Which inputs are row numbers. ONNX Runtime takes negative ones for rows counted from the end, and says of others only that they are out of bounds. */
-import type { HostData } from '../../backend.ts';
-import { failureIn } from '../../errors.ts';
-import type { Graph, NodeId } from '../../graph/types.ts';
-import { needed } from '../../graph/walk.ts';
+/** @file Which inputs are row numbers, and whether there are such rows. */
+import type { HostData } from '../backend.ts';
+import { failureIn } from '../errors.ts';
+import type { AnyNode, Graph, NodeId } from '../graph/types.ts';
+import { needed } from '../graph/walk.ts';
 
 /** A table and the input that says which of its rows are read or added to. */
 interface RowNumbers {
@@ -12,19 +12,21 @@ interface RowNumbers {
   readonly path: string;
 }
 
+/** The input, given at each call, whose numbers a node holds as they are; undefined where it computes some. */
+export function givenIn(nodeOf: (id: NodeId) => AnyNode, id: NodeId): string | undefined {
+  const node = nodeOf(id);
+  if (node.op === 'input') return node.attrs.state ? undefined : node.attrs.name;
+  return node.op === 'reshape' || node.op === 'permute' || node.op === 'broadcast'
+    ? givenIn(nodeOf, node.inputs[0]!)
+    : undefined;
+}
+
 /** The inputs that are used as row numbers as they are. */
 export function rowNumbersOf(graph: Graph): RowNumbers[] {
   const live = needed(graph);
-  const inputUnder = (id: NodeId): string | undefined => {
-    const node = graph.nodes[id]!;
-    if (node.op === 'input') return node.attrs.name;
-    return node.op === 'reshape' || node.op === 'permute' || node.op === 'broadcast'
-      ? inputUnder(node.inputs[0]!)
-      : undefined;
-  };
   return graph.nodes.flatMap((node, id) => {
     if (!live[id] || (node.op !== 'gather' && node.op !== 'scatterAdd')) return [];
-    const input = inputUnder(node.inputs[1]!);
+    const input = givenIn((one) => graph.nodes[one]!, node.inputs[1]!);
     const rows = node.op === 'gather' ? graph.nodes[node.inputs[0]!]!.shape[0]! : node.attrs.rows;
     return input === undefined ? [] : [{ input, rows, op: node.op, path: node.path }];
   });
