@@ -76,6 +76,12 @@ export {
 } from '@sdft/tensor';
 export { type CpuOptions, cpu } from '@sdft/tensor/node';
 export { fullFineTune, type FullFineTuneOptions, fullPreset } from './full/fullFineTune.ts';
+export {
+  hypernetwork,
+  type HypernetworkOptions,
+  hypernetworkPreset,
+} from './hypernetwork/hypernetwork.ts';
+export { type Hypernetwork, readHypernetwork } from './hypernetwork/readHypernetwork.ts';
 export { lora, loraPreset } from './lora/lora.ts';
 export type { LoraOptions } from './lora/settings.ts';
 export { denoise, type DenoiseOptions } from './objectives/denoise.ts';

@@ -19,6 +19,8 @@ import {
 } from '@sdft/pipeline';
 import { z } from 'zod';
 import { fullPreset } from './full/fullFineTune.ts';
+import { hypernetworkPreset } from './hypernetwork/hypernetwork.ts';
+import { hypernetworkKind } from './hypernetwork/hypernetworkKind.ts';
 import { loraPreset } from './lora/lora.ts';
 import { loraKind } from './lora/loraKind.ts';
 import { denoise } from './objectives/denoise.ts';
@@ -30,6 +32,7 @@ import { textualInversionPreset } from './textual-inversion/textualInversion.ts'
 /** Methods by the name of their command. */
 export const presets: Readonly<Record<string, Preset>> = {
   'textual-inversion': textualInversionPreset as Preset,
+  hypernetwork: hypernetworkPreset as Preset,
   full: fullPreset as Preset,
   lora: loraPreset as Preset,
 };
@@ -37,6 +40,7 @@ export const presets: Readonly<Record<string, Preset>> = {
 /** Files that `generate` takes, by the name of their flag. */
 export const learnedKinds: Readonly<Record<string, LearnedKind>> = {
   embedding: embeddingKind,
+  hypernetwork: hypernetworkKind,
   lora: loraKind,
 };
 

@@ -37,6 +37,7 @@ const samplerNames = ['ddim', 'euler', 'euler-a', 'plms', 'dpmpp-2m'] satisfies 
 /** Kinds of files with what was learned: those of `learnedKinds`, which would take as long. */
 export const learnedFlags: Readonly<Record<string, string>> = {
   embedding: 'a trained word',
+  hypernetwork: 'a trained hypernetwork',
   lora: 'a trained LoRA or a relative',
 };
 

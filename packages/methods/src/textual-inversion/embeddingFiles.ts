@@ -2,7 +2,8 @@ import { weightOf } from '@sdft/models';
 import { writeSafetensors, writeTorch } from '@sdft/models/node';
 import type { AdapterFiles } from '@sdft/pipeline';
 import { hostArray, type HostArray, UserError } from '@sdft/tensor';
-import { stemOf, wordOf } from './names.ts';
+import { stemOf } from '../files/stemOf.ts';
+import { wordOf } from './names.ts';
 import { readEmbedding } from './readEmbedding.ts';
 
 /**

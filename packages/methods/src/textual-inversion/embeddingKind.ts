@@ -1,6 +1,7 @@
 import { type Base, type Learned, type LearnedKind } from '@sdft/pipeline';
 import { UserError } from '@sdft/tensor';
-import { stemOf, wordOf } from './names.ts';
+import { stemOf } from '../files/stemOf.ts';
+import { wordOf } from './names.ts';
 import { readEmbedding } from './readEmbedding.ts';
 import { textualInversion } from './textualInversion.ts';
 

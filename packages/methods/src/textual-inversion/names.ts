@@ -2,13 +2,6 @@
 import type { Base } from '@sdft/pipeline';
 import { UserError } from '@sdft/tensor';
 
-/** The name of a file without folder and extension. */
-export const stemOf = (path: string): string =>
-  path
-    .replace(/[/\\]+$/, '')
-    .replace(/^.*[/\\]/, '')
-    .replace(/\.[^.]+$/, '');
-
 /**
  * The first of the names that is no word of the vocabulary yet, else the first one in angle brackets: `<boy>` for `boy.pt`. (A1111 would let the embedding take the
  * ordinary word's place.) Undefined where that is taken as well.
