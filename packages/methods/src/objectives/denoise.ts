@@ -1,73 +1,74 @@
-import type { Objective, Schedule } from '@sdft/pipeline';
-import { concat, type Tensor, UserError } from '@sdft/tensor';
+import type { Models, Objective } from '@sdft/pipeline';
+import type { Tensor } from '@sdft/tensor';
+import { UserError } from '@sdft/tensor';
+import { dream, dreamProblem } from './dream.ts';
+import { elementLoss, type ElementLossOptions, elementLossProblem } from './elementLoss.ts';
+import { lossWeights, type LossWeightOptions, lossWeightProblem } from './lossWeights.ts';
+import { perturbed, trainingNoise, type NoiseOptions, noiseProblem } from './trainingNoise.ts';
 
-export interface DenoiseOptions {
+export interface DenoiseOptions extends NoiseOptions, ElementLossOptions, LossWeightOptions {
   /**
-   * Bounds the weight of timesteps with little noise (min-SNR, Hang et al. 2023, section 3.4; 5 is usual). Class images keep the weight 1, as in diffusers.
-   * Default: none.
+   * The model's own guess is worked into what it is asked for, by one more pass without gradient (DREAM, Zhou et al. 2024, arXiv:2312.00210); bases that predict
+   * noise only. Default false.
    */
-  readonly snrGamma?: number | undefined;
-  /**
-   * The min-SNR weight where the base predicts v, on which tools disagree: `snr+1` is min(SNR, gamma) / (SNR + 1) (diffusers `train_dreambooth.py`, kohya, OneTrainer),
-   * `snr` is min(SNR, gamma) / SNR (EveryDream2), `plus-1` is min(SNR, gamma) / SNR + 1 (diffusers' advanced scripts). Default `snr+1`.
-   */
-  readonly snrWeightForV?: 'snr+1' | 'snr' | 'plus-1' | undefined;
-  /** Adds this times one normal number per picture and channel to the noise, so that light and dark pictures are learned (draw `offset_noise`). Default 0. */
-  readonly noiseOffset?: number | undefined;
+  readonly dreamTraining?: boolean | undefined;
+  /** DREAM's p: the larger it is, the more detail is kept, and the less of the guess used. Default 1. */
+  readonly dreamDetailPreservation?: number | undefined;
 }
 
 /**
  * The loss of diffusion models: the squared difference between what the U-Net is asked for (noise or v, as the base says) and what it says at a random timestep
- * (Ho et al. 2020, equation 14). Gives the loss of each sample, [B]. Draws: `noise` and `timesteps`, and `offset_noise` where there is an offset.
+ * (Ho et al. 2020, equation 14). Gives the loss of each sample, [B]. Draws: `noise` and `timesteps`, and those of the options.
  *
- * @throws UserError for settings out of range
+ * @throws UserError for settings out of range; when it is traced, for DREAM with a base that predicts v
  */
 export function denoise(options: DenoiseOptions = {}): Objective {
-  const { snrGamma, snrWeightForV = 'snr+1', noiseOffset = 0 } = options;
-  if (snrGamma !== undefined && !(snrGamma > 0))
-    throw new UserError(`denoise: snrGamma must be positive, got ${snrGamma}; 5 is usual`);
-  if (!Number.isFinite(noiseOffset))
-    throw new UserError(`denoise: noiseOffset must be a number, got ${noiseOffset}`);
-  const objective: Objective = ({ unet, schedule }, batch, draw) => {
-    const { latents, context, weight, size, instances } = batch;
+  const problem =
+    noiseProblem(options) ??
+    elementLossProblem(options) ??
+    lossWeightProblem(options) ??
+    dreamProblem(options);
+  if (problem !== undefined) throw new UserError(`denoise: ${problem}`);
+  const objective: Objective = (models, batch, draw) => {
+    const { schedule } = models;
+    const { latents, context, weight, size } = batch;
     const t = draw.integers('timesteps', [size], schedule.config.numTrainTimesteps);
-    const plain = draw.normal('noise', latents.shape);
-    const noise =
-      noiseOffset === 0
-        ? plain
-        : plain.add(draw.normal('offset_noise', [size, latents.shape[1]!, 1, 1]).mul(noiseOffset));
-    const predicted = unet(schedule.addNoise(latents, noise, t), t, context);
-    const error = predicted.sub(schedule.target(latents, noise, t)).square();
+    const noise = trainingNoise(latents, draw, options);
+    const noisy = schedule.addNoise(latents, perturbed(noise, draw, options), t);
+    const target = schedule.target(latents, noise, t);
+    const asked = asksFor(options, models, { noisy, target, noise, t, context });
+    const predicted = models.unet(asked.noisy, t, context);
+    const error = elementLoss(predicted.sub(asked.target), schedule, t, options);
     const losses = (weight ? error.mul(weight) : error).mean([1, 2, 3]);
-    if (snrGamma === undefined) return losses;
-    const bounded = snrWeight(schedule, t, snrGamma, snrWeightForV);
-    return losses.mul(instances === size ? bounded : onInstances(bounded, instances));
+    return lossWeights(schedule, t, batch, options).reduce(
+      (loss, factor) => loss.mul(factor),
+      losses,
+    );
   };
-  return Object.assign(objective, {
-    recipe: {
-      name: 'denoise',
-      ...(snrGamma !== undefined && { snrGamma }),
-      ...(options.snrWeightForV !== undefined && { snrWeightForV }),
-      ...(noiseOffset !== 0 && { noiseOffset }),
-    },
-  });
+  return Object.assign(objective, { recipe: { name: 'denoise', ...given(options) } });
 }
 
-/** [B] */
-function snrWeight(schedule: Schedule, t: Tensor, gamma: number, forV: string): Tensor {
-  const snr = schedule.snr(t);
-  const least = snr.minimum(gamma);
-  if (schedule.config.predictionType === 'v_prediction' && forV === 'snr+1')
-    return least.div(snr.add(1));
-  // With zero terminal SNR the last timestep has none: 0 / 0 is meant to be 1.
-  const ratio = snr.greater(0).where(least.div(snr.maximum(1e-30)), 1);
-  return schedule.config.predictionType === 'v_prediction' && forV === 'plus-1'
-    ? ratio.add(1)
-    : ratio;
+interface Asked {
+  readonly noisy: Tensor;
+  readonly target: Tensor;
 }
 
-/** The weights of the first samples, 1 for the others. */
-function onInstances(weights: Tensor, instances: number): Tensor {
-  const others = weights.slice(0, instances).mul(0).add(1);
-  return concat([weights.slice(0, 0, instances), others]);
-}
+/** What goes into the U-Net, and what is to come out. */
+const asksFor = (
+  { dreamTraining = false, dreamDetailPreservation = 1 }: DenoiseOptions,
+  models: Models,
+  sample: Asked & { readonly noise: Tensor; readonly t: Tensor; readonly context: Tensor },
+): Asked => (dreamTraining ? dream(models, sample, dreamDetailPreservation) : sample);
+
+const optionNames = [
+  ...['snrGamma', 'snrWeightForV', 'debiasedEstimation'],
+  ...['noiseOffset', 'multiresNoiseIterations', 'multiresNoiseDiscount', 'inputPerturbation'],
+  ...['lossType', 'huberSchedule', 'huberC', 'huberScale'],
+  ...['dreamTraining', 'dreamDetailPreservation'],
+] as const satisfies readonly (keyof DenoiseOptions)[];
+
+/** The settings of this objective that were given: options of a method come with others. */
+const given = (options: DenoiseOptions): Partial<DenoiseOptions> =>
+  Object.fromEntries(
+    optionNames.flatMap((name) => (options[name] === undefined ? [] : [[name, options[name]]])),
+  );

@@ -1,6 +1,3 @@
-import { noiseSchedule, stableDiffusionSchedule } from '@sdft/models';
-import { type Models, tracedSchedule } from '@sdft/pipeline';
-import { hostArray, type HostArray, reference, trace, type Tensor } from '@sdft/tensor';
 import { describe, expect, it } from 'vitest';
 import {
   denoise,
@@ -10,6 +7,7 @@ import {
   withPrior,
 } from '../../src/index.ts';
 import { json, pathOf } from '../support/fixtures.ts';
+import { evaluate as evaluateOn, type Prediction } from './evaluate.ts';
 
 interface Fixture {
   shape: [number, number, number, number];
@@ -20,78 +18,37 @@ interface Fixture {
   predicted: number[];
   weight: number[];
   cases: {
-    prediction: 'epsilon' | 'v_prediction';
+    prediction: Prediction;
     settings: DenoiseOptions & { weight?: boolean; instances?: number };
     noisy: number[];
     losses: number[];
   }[];
 }
 const fixture = json<Fixture>(pathOf('fixtures/objectives/denoise.json'));
-const [size, channels, height, width] = fixture.shape;
-const f32 = (values: readonly number[], shape: readonly number[]) =>
-  hostArray(Float32Array.from(values), shape) as HostArray;
+const [size] = fixture.shape;
 
-/** What an objective says of given latents, draws and a given prediction. */
-async function evaluate(
+/** What an objective says of the fixture's latents, draws and prediction. */
+const evaluate = (
   objective: Objective<Needs>,
-  prediction: 'epsilon' | 'v_prediction',
-  { weighed = false, instances = size, zeroSnr = false, timesteps = fixture.timesteps } = {},
-) {
-  const drawn = new Set<string>();
-  const graph = trace((t) => {
-    const draw = (name: string, shape: readonly number[], dtype: 'f32' | 'i32' = 'f32'): Tensor => {
-      drawn.add(name);
-      return t.input(name, shape, dtype);
-    };
-    let noisy: Tensor | undefined;
-    const models: Models = {
-      unet: (sample) => {
-        noisy = sample;
-        return t.input('predicted', fixture.shape);
-      },
-      schedule: tracedSchedule(
-        t,
-        noiseSchedule({
-          ...stableDiffusionSchedule,
-          predictionType: prediction,
-          rescaleBetasZeroSnr: zeroSnr,
-        }),
-      ),
-    };
-    const losses = objective(
-      models,
-      {
-        size,
-        instances,
-        latents: t.input('latents', fixture.shape),
-        context: t.constant(0).broadcastTo([size, 1, 1]),
-        ...(weighed && { weight: t.input('weight', [size, 1, height, width]) }),
-        pixels: () => t.input('pixel_values', [size, 3, 8 * height, 8 * width]),
-      },
-      {
-        normal: (name, shape) => draw(name, shape),
-        uniform: (name, shape) => draw(name, shape),
-        integers: (name, shape) => draw(name, shape, 'i32'),
-      },
-    );
-    return { outputs: { losses, noisy: noisy! } };
+  prediction: Prediction,
+  {
+    weighed = false,
+    ...other
+  }: {
+    weighed?: boolean;
+    instances?: number;
+    zeroTerminalSnr?: boolean;
+    timesteps?: number[];
+  } = {},
+) => {
+  const { shape, latents, predicted, timesteps, noise, offset_noise, weight } = fixture;
+  return evaluateOn(objective, {
+    ...{ shape, latents, predicted, timesteps, prediction },
+    draws: { noise, offset_noise },
+    ...(weighed && { weight }),
+    ...other,
   });
-  const inputs: Record<string, HostArray> = {
-    latents: f32(fixture.latents, fixture.shape),
-    predicted: f32(fixture.predicted, fixture.shape),
-    noise: f32(fixture.noise, fixture.shape),
-    offset_noise: f32(fixture.offset_noise, [size, channels, 1, 1]),
-    timesteps: hostArray(Int32Array.from(timesteps), [size]) as HostArray,
-    weight: f32(fixture.weight, [size, 1, height, width]),
-  };
-  const executable = await reference.compile(graph);
-  const used = Object.entries(inputs).filter(
-    ([name]) =>
-      ['latents', 'predicted'].includes(name) || drawn.has(name) || (weighed && name === 'weight'),
-  );
-  const { losses, noisy } = await executable.run(Object.fromEntries(used));
-  return { losses: losses!, noisy: noisy!, drawn };
-}
+};
 
 describe('denoise', () => {
   it.each(fixture.cases)(
@@ -111,7 +68,7 @@ describe('denoise', () => {
   it.each(['snr+1', 'snr', 'plus-1'] as const)(
     'weighs timesteps without any signal by finite numbers (%s)',
     async (snrWeightForV) => {
-      const last = { zeroSnr: true, timesteps: [999, 999, 999, 999] };
+      const last = { zeroTerminalSnr: true, timesteps: [999, 999, 999, 999] };
       const objective = denoise({ snrGamma: 5, snrWeightForV });
       const { losses } = await evaluate(objective, 'v_prediction', last);
       expect([...losses.data].every(Number.isFinite)).toBe(true);

@@ -2,7 +2,7 @@
 import { GraphBuilder } from '../graph/builder.ts';
 import type { DType, Graph, Shape } from '../graph/types.ts';
 import { UserError } from '../errors.ts';
-import { apply, constant, Tensor, type TensorLike } from './tensor.ts';
+import { apply, constant, literal, Tensor, type TensorLike } from './tensor.ts';
 
 /** What a traced function is given: the ways in. */
 export interface Tracer {
@@ -102,5 +102,13 @@ export const stack = (tensors: readonly Tensor[], axis = 0): Tensor =>
 /** `value` repeated to `shape`, beside `partner` in its graph. */
 export const full = (partner: Tensor, shape: Shape, value: number, dtype: DType = 'f32'): Tensor =>
   constant(partner.builder, value, dtype).broadcastTo(shape);
+
+/** 0, 1, ..., count - 1: [count] f32, in the graph of another tensor. */
+export const arange = (partner: Tensor, count: number): Tensor =>
+  literal(
+    partner.builder,
+    Array.from({ length: count }, (_, i) => i),
+    [count],
+  );
 
 export type { TensorLike };
