@@ -45,8 +45,15 @@ export const learnedKinds: Readonly<Record<string, LearnedKind>> = {
 };
 
 const withPriorSettings = z.strictObject({
-  weight: z.number().min(0).optional(),
-  of: z.looseObject({ name: z.string() }).optional(),
+  weight: z
+    .number()
+    .min(0)
+    .meta({ description: 'how much the pictures of the class count; 1 by default' })
+    .optional(),
+  of: z
+    .looseObject({ name: z.string() })
+    .meta({ description: 'the objective that is asked of both; denoise by default' })
+    .optional(),
 });
 
 /** Objectives by name. */
