@@ -42,7 +42,7 @@ export async function trainingStep(task: Task): Promise<TrainingStep> {
   const { size: batch, instances, latents, tokens } = source;
   const shape: StepShape = { batch, instances, latents, tokens, pictures: 'latents', text: 'ids' };
   const train = trainGraph(base, attached, settings, shape);
-  const { trainables } = attached;
+  const { trainables, phases } = attached;
   const { name } = trainables[0]!;
   const trainer = new Trainer(
     {
@@ -53,6 +53,7 @@ export async function trainingStep(task: Task): Promise<TrainingStep> {
       settings,
       trainables,
       rates: [{ at: () => task.lr }],
+      phases,
       source,
       promptEncoder: new PromptEncoder(base, 1, executables),
     },

@@ -161,8 +161,15 @@ export interface Adapter {
   readonly tokens?: readonly NewToken[];
   /** Its own learning rate, or that of each layer; by default (and where a layer has none) the optimizer's. Layers that share trainables have the rate of the first. */
   readonly lr?: ScheduledNumber | ((layer: LayerInfo) => ScheduledNumber | undefined);
+  /** What the rate of a trainable is multiplied with; 1 by default. Layers that share trainables have the factors of the first. */
+  readonly lrFactor?: (layer: LayerInfo, parameter: string) => number;
   /** Weight decay of its trainables, in the same way. */
   readonly weightDecay?: number | ((layer: LayerInfo) => number | undefined);
+  /**
+   * The steps in which it is trained, counted from 0: `from` up to, not including, `to`; all by default. Outside of them its values and its optimizer's state stand still, and its
+   * gradient counts in no norm. Its clock begins with it: schedules, rates and bias corrections are those of a run of its own.
+   */
+  readonly steps?: { readonly from?: number | undefined; readonly to?: number | undefined };
   /** How its trainables are written and read; by default one safetensors file of `LAYER.NAME`. */
   readonly files?: AdapterFiles;
 }

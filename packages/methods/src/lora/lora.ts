@@ -16,7 +16,7 @@ import { layersAt, targetGlobs } from './targets.ts';
  * @throws UserError for settings that do not go together
  */
 export function lora(options: Partial<LoraOptions> = {}): Adapter & Method {
-  const { trainTextEncoder = false, textEncoderLr, rsLora = false } = options;
+  const { trainTextEncoder = false, textEncoderLr, rsLora = false, loraPlus = 1 } = options;
   const plan = planOf(options);
   const settings = Object.fromEntries(
     Object.entries(options).filter(([, value]) => value !== undefined),
@@ -26,6 +26,8 @@ export function lora(options: Partial<LoraOptions> = {}): Adapter & Method {
     options: settings,
     at: layersAt(targetGlobs(options.targets ?? plan.targets, trainTextEncoder)),
     lr: ({ path }) => (path.startsWith('text_encoder.') ? textEncoderLr : undefined),
+    // LoRA+ (Hayou et al. 2024, section 5).
+    lrFactor: (_, parameter) => (parameter === 'lora_up' ? loraPlus : 1),
     files: loraFiles(plan, rsLora),
   });
   return {

@@ -40,6 +40,10 @@ export function planOf(options: Partial<LoraOptions>): Plan {
     algorithm === 'ia3' && rankDropout > 0,
     'ia3 has no ranks to drop; use moduleDropout in place of rankDropout',
   );
+  refuse(
+    options.loraPlus !== undefined && algorithm !== 'lora',
+    `loraPlus is for lora and its factor lora_up; ${algorithm} has none`,
+  );
   const rankAt = (path: string) => (isKernel(path) ? (options.convRank ?? rank) : rank);
   const alphaAt = (path: string, rankThere: number): number => {
     const own = options.alpha ?? (flavour === 'kohya' ? 1 : rankThere);

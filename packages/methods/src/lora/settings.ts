@@ -87,6 +87,15 @@ export const loraSettings = z.strictObject({
     .boolean()
     .meta({ description: 'lokr: both factors of the product are of low rank' })
     .optional(),
+  loraPlus: z
+    .number()
+    .positive()
+    .meta({
+      flag: '--lora-plus <x>',
+      description:
+        'lora: how many times the rate of the factors that start at zero is larger; 16 is usual',
+    })
+    .optional(),
   dropout: share
     .meta({ flag: '--dropout <share>', description: 'lora: elements that are left out at random' })
     .optional(),

@@ -4,7 +4,8 @@ import { type Graph, type Tensor, trace, type Tracer } from '@sdft/tensor';
 import type { Adapter } from '../contracts.ts';
 import type { Base } from '../training/base.ts';
 import { patchesOf } from '../training/patches.ts';
-import { textStates, trainableState } from '../training/trainGraph.ts';
+import { textStates } from '../training/trainGraph.ts';
+import { trainableState } from '../training/update.ts';
 import type { Attached } from '../training/trainables.ts';
 
 /** Adapters whose present values are states of a graph, called as in the training graph, and whose strengths are states, too. */
@@ -16,7 +17,7 @@ export interface Applied {
 /** No adapter at all: the frozen networks. */
 export const nothing: Applied = {
   adapters: [],
-  attached: { trainables: [], rates: [], at: new Map(), layers: [], text: false },
+  attached: { trainables: [], rates: [], phases: [], at: new Map(), layers: [], text: false },
 };
 
 /** `pixels` [1,3,H,W] in -1..1 -> `mean` and `std` [1,C,h,w] of the posterior, unscaled. */

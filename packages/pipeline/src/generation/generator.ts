@@ -20,7 +20,7 @@ import {
 } from '../encoding/graphs.ts';
 import { promptsOf } from '../encoding/prompts.ts';
 import type { Base } from '../training/base.ts';
-import { trainableState } from '../training/trainGraph.ts';
+import { trainableState } from '../training/update.ts';
 import { type GenerateOptions, generateSettings } from './settings.ts';
 
 export interface Generated {

@@ -20,6 +20,7 @@ import type { Recipe } from '../recipe/schema.ts';
 import { planOf } from '../run/planOf.ts';
 import type { Run } from '../run/run.ts';
 import { Trainer } from '../run/trainer.ts';
+import { lengthOf, within } from '../training/phases.ts';
 import { attach, type Attached } from '../training/trainables.ts';
 import { type StepShape, trainGraph } from '../training/trainGraph.ts';
 import { initialValues } from './initialValues.ts';
@@ -111,8 +112,12 @@ export async function assembleRun(
   );
   if (source) recipe = fitted(composition.given, recipe, source, problems);
   const rates = await problems.gather(() =>
-    attached!.rates.map((lr = optimizer.lr) =>
-      learningRate({ ...recipe.schedule, lr, steps: recipe.steps }),
+    attached!.rates.map(({ lr = optimizer.lr, factor, phase }) =>
+      within(
+        phase,
+        factor,
+        learningRate({ ...recipe.schedule, lr, steps: lengthOf(phase, recipe.steps) }),
+      ),
     ),
   );
   const settings = {
@@ -151,6 +156,7 @@ export async function assembleRun(
       settings,
       trainables: attached!.trainables,
       rates: rates!,
+      phases: attached!.phases,
       source: source!,
       promptEncoder: new PromptEncoder(base!, recipe.clipSkip, executables),
       record: record && ((k, tensors) => record.add(k, tensors)),

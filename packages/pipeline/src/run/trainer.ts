@@ -9,9 +9,10 @@ import {
   some,
   type StepShape,
   type TrainGraph,
-  trainableState,
   type TrainSettings,
 } from '../training/trainGraph.ts';
+import { trainableState } from '../training/update.ts';
+import { gateInput, isWholeRun, isWithin, numberInput, type Phase } from '../training/phases.ts';
 import type { Trainable } from '../training/trainables.ts';
 import { type HostArrays, recordedTensors, stepInputs } from './stepInputs.ts';
 
@@ -23,7 +24,7 @@ export interface StepReport {
   readonly loss: number;
   /** The loss of each micro-step, before division by their number. */
   readonly losses: readonly number[];
-  /** The learning rate that it used; where there are several, that of the first trainable. */
+  /** The learning rate that it used; where there are several, that of the first trainable that it trained. */
   readonly lr: number;
   /** Global norm of the gradient before clipping. */
   readonly gradNorm: number;
@@ -40,6 +41,8 @@ export interface TrainerParts {
   readonly trainables: readonly Trainable[];
   /** The learning rates that differ. */
   readonly rates: readonly Schedule[];
+  /** The steps in which adapters are trained, where they differ. */
+  readonly phases: readonly Phase[];
   readonly source: BatchSource;
   readonly promptEncoder: PromptEncoder;
   /** Gets every batch and draw. */
@@ -96,7 +99,7 @@ export class Trainer {
    * @throws UserError where loss or gradient are not finite (every state is as before), where no gradient arrives over the first steps, or where a picture cannot be read
    */
   async advance(): Promise<StepReport> {
-    const { settings, rates } = this.#parts;
+    const { settings, rates, phases } = this.#parts;
     const executable = await this.compile();
     const started = performance.now();
     const { accumulate, optimizer } = settings;
@@ -104,8 +107,14 @@ export class Trainer {
     rates.forEach((rate, i) => {
       numbers[`lr.${i}`] = scalar(rate.at(this.#step));
     });
-    for (const [name, schedule] of Object.entries(optimizer.numbers))
-      numbers[`number.${name}`] = scalar(schedule.at(this.#step));
+    for (const phase of phases) {
+      if (!isWholeRun(phase))
+        numbers[gateInput(phase)] = scalar(isWithin(phase, this.#step) ? 1 : 0);
+      for (const [name, schedule] of Object.entries(optimizer.numbers))
+        numbers[numberInput(name, phase.from)] = scalar(
+          schedule.at(Math.max(0, this.#step - phase.from)),
+        );
+    }
 
     const losses: number[] = [];
     let gradNorm = 0;
@@ -128,10 +137,17 @@ export class Trainer {
       step: this.#step,
       loss: losses.reduce((sum, loss) => sum + loss, 0) / accumulate,
       losses,
-      lr: rates[0]!.at(this.#step - 1),
+      lr: this.#rateAt(this.#step - 1),
       gradNorm,
       seconds: (performance.now() - started) / 1000,
     };
+  }
+
+  /** The rate of the first trainable that a step trains. */
+  #rateAt(step: number): number {
+    const { trainables, rates, phases } = this.#parts;
+    const trained = trainables.find(({ phase }) => isWithin(phases[phase]!, step));
+    return rates[trained?.rate ?? 0]!.at(step);
   }
 
   /** The present values of the trainables, by their names. */

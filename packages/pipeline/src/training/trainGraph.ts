@@ -5,7 +5,6 @@ import {
   type Graph,
   grad,
   type Shape,
-  stack,
   type Tensor,
   trace,
   type Tracer,
@@ -17,6 +16,7 @@ import { patchesOf } from './patches.ts';
 import { type DrawSpec, tracedDraws } from './tracedDraws.ts';
 import { tracedSchedule } from './tracedSchedule.ts';
 import type { Attached } from './trainables.ts';
+import { trainableState, withUpdate } from './update.ts';
 
 /** What a graph is traced for: everything about a micro-step that is fixed over a run. */
 export interface StepShape {
@@ -51,7 +51,7 @@ export interface TrainSettings {
 export interface TrainGraph {
   /**
    * Inputs: `latent_mean`, `latent_std` (unscaled) and the draw `posterior_noise`, or `latents`; `pixel_values` where the objective asked for them; `input_ids` or `context`; `weight`; all draws; learning rates `lr.INDEX`;
-   * the optimizer's `number.NAME`; `update` (1 where this micro-step ends a step, else 0) where gradients are accumulated.
+   * the optimizer's `number.NAME`, and again for each clock that begins later; `trained FROM-TO` for each phase that is not the whole run; `update` (1 where this micro-step ends a step, else 0) where gradients are accumulated.
    * Outputs: `loss` of this micro-step, `gradNorm` of the gradient accumulated so far (before clipping), `norms` of its parts, in the order of `trained`.
    */
   readonly graph: Graph;
@@ -61,14 +61,6 @@ export interface TrainGraph {
   /** Names of the trainables that a gradient reaches. The others keep their values. */
   readonly trained: readonly string[];
 }
-
-/** Names in the graph. */
-export const trainableState = (name: string): string => `trainable ${name}`;
-const optimizerState = (name: string): string => `optimizer ${name}`;
-const accumulatedState = (name: string): string => `accumulated ${name}`;
-
-/** Larger than any loss or gradient that is still of use; NaN and infinity are not below it. */
-const LARGEST = 1e38;
 
 /**
  * Traces one micro-step. Where loss or gradient are not finite, every state keeps its value.
@@ -247,62 +239,4 @@ function isZero({ builder, id }: Tensor): boolean {
 export function some(names: readonly string[], most = 3): string {
   const more = names.length - most;
   return names.slice(0, most).join(', ') + (more > 0 ? ` and ${more} more` : '');
-}
-
-function withUpdate(
-  t: Tracer,
-  attached: Attached,
-  { optimizer, accumulate }: TrainSettings,
-  values: ReadonlyMap<string, Tensor>,
-  loss: Tensor,
-  own: Readonly<Record<string, Tensor>>,
-): { outputs: Record<string, Tensor>; updates: Record<string, Tensor> } {
-  const trained = Object.keys(own);
-  const each = <T>(make: (name: string) => T): Record<string, T> =>
-    Object.fromEntries(trained.map((name) => [name, make(name)]));
-  const before =
-    accumulate === 1 ? {} : each((name) => t.state(accumulatedState(name), own[name]!.shape));
-  const gradients =
-    accumulate === 1 ? own : each((name) => before[name]!.add(own[name]!.div(accumulate)));
-
-  const squares = stack(trained.map((name) => gradients[name]!.square().sum()));
-  const gradNorm = squares.sum().sqrt();
-
-  const trainables = new Map(attached.trainables.map((trainable) => [trainable.name, trainable]));
-  const rates = attached.rates.map((_, i) => t.input(`lr.${i}`, []));
-  const parameters = each((name) => values.get(name)!);
-  const shapes = each((name) => parameters[name]!.shape);
-  const state = Object.fromEntries(
-    Object.entries(optimizer.init(shapes)).map(([name, stateShape]) => [
-      name,
-      t.state(optimizerState(name), stateShape),
-    ]),
-  );
-  const next = optimizer.update({
-    gradients,
-    parameters,
-    state,
-    numbers: Object.fromEntries(
-      Object.keys(optimizer.numbers).map((name) => [name, t.input(`number.${name}`, [])]),
-    ),
-    lr: each((name) => rates[trainables.get(name)!.rate]!),
-    weightDecay: Object.fromEntries(
-      trained.flatMap((name) => {
-        const decay = trainables.get(name)!.weightDecay;
-        return decay === undefined ? [] : [[name, decay]];
-      }),
-    ),
-  });
-
-  const finite = loss.abs().add(gradNorm).less(LARGEST);
-  // Everything below is chosen by conditions, so that what is not finite is never written.
-  const ends = accumulate === 1 ? finite : finite.where(t.input('update', []), 0).greater(0.5);
-  const updates: Record<string, Tensor> = {};
-  for (const name of trained)
-    updates[trainableState(name)] = ends.where(next.parameters[name]!, parameters[name]!);
-  for (const [name, present] of Object.entries(state))
-    updates[optimizerState(name)] = ends.where(next.state[name]!, present);
-  for (const [name, sum] of Object.entries(before))
-    updates[accumulatedState(name)] = ends.where(0, finite.where(gradients[name]!, sum));
-  return { outputs: { loss, gradNorm, norms: squares.sqrt() }, updates };
 }

@@ -4,6 +4,7 @@ import type { ScheduledNumber } from '@sdft/optim';
 import { nearest, UserError } from '@sdft/tensor';
 import type { Adapter, Initial } from '../contracts.ts';
 import { layerGlob } from './layerGlob.ts';
+import { checkStart, type Phase, phaseOf } from './phases.ts';
 
 /** One trainable tensor. */
 export interface Trainable {
@@ -17,6 +18,8 @@ export interface Trainable {
   readonly initial: Initial;
   /** Index of its learning rate. */
   readonly rate: number;
+  /** Index of the steps in which it is trained. */
+  readonly phase: number;
   /** Its adapter's own, where it has one for this layer. */
   readonly weightDecay: number | undefined;
 }
@@ -29,11 +32,19 @@ export interface Attachment {
   readonly parameters: Readonly<Record<string, string>>;
 }
 
+export interface Rate {
+  readonly lr: ScheduledNumber | undefined;
+  readonly factor: number;
+  readonly phase: Phase;
+}
+
 export interface Attached {
   /** In the order of adapters, then of layers. */
   readonly trainables: readonly Trainable[];
-  /** The learning rates that differ; undefined stands for the optimizer's. The first one is that of the first trainable. */
-  readonly rates: readonly (ScheduledNumber | undefined)[];
+  /** The learning rates that differ, or whose clocks do; without `lr` it is the optimizer's. The first one is that of the first trainable. */
+  readonly rates: readonly Rate[];
+  /** Steps in which adapters are trained, those that differ. */
+  readonly phases: readonly Phase[];
   /** By layer path, in the order in which the adapters wrap one another. */
   readonly at: ReadonlyMap<string, readonly Attachment[]>;
   /** Of each adapter, the paths of its layers in the order of the model. */
@@ -53,17 +64,28 @@ export function adapterNames(adapters: readonly Adapter[]): string[] {
 /**
  * Attaches adapters to the layers that they name.
  *
- * @throws UserError where an adapter matches no layer, or layers that share trainables differ in their shapes
+ * @throws UserError where an adapter matches no layer, layers that share trainables differ in their shapes, or steps are no range
  */
 export function attach(adapters: readonly Adapter[], layers: readonly LayerInfo[]): Attached {
   const names = adapterNames(adapters);
   const trainables = new Map<string, Trainable>();
   const at = new Map<string, Attachment[]>();
-  const rates: (ScheduledNumber | undefined)[] = [];
+  const rates: Rate[] = [];
+  const phases: Phase[] = [];
   const places: string[][] = [];
-  const rateOf = (lr: ScheduledNumber | undefined): number =>
-    rates.includes(lr) ? rates.indexOf(lr) : rates.push(lr) - 1;
   adapters.forEach((adapter, index) => {
+    const phase = phaseOf(adapter);
+    const phaseIndex = indexIn(phases, phase, (a, b) => a.from === b.from && a.to === b.to);
+    const rateOf = (layer: LayerInfo, parameter: string): number => {
+      const lr = of(adapter.lr, layer);
+      const factor = adapter.lrFactor?.(layer, parameter) ?? 1;
+      const rate = { lr, factor, phase: phases[phaseIndex]! };
+      return indexIn(
+        rates,
+        rate,
+        (a, b) => a.lr === b.lr && a.factor === b.factor && a.phase === b.phase,
+      );
+    };
     const met = layersOf(adapter, layers);
     places.push(met.map(({ path }) => path));
     for (const layer of met) {
@@ -76,7 +98,8 @@ export function attach(adapters: readonly Adapter[], layers: readonly LayerInfo[
         if (!known)
           trainables.set(name, {
             ...{ name, adapter: index, key, parameter, initial },
-            rate: rateOf(of(adapter.lr, layer)),
+            rate: rateOf(layer, parameter),
+            phase: phaseIndex,
             weightDecay: of(adapter.weightDecay, layer),
           });
         else if (known.initial.shape.join() !== initial.shape.join())
@@ -87,13 +110,21 @@ export function attach(adapters: readonly Adapter[], layers: readonly LayerInfo[
       at.set(layer.path, [...(at.get(layer.path) ?? []), { adapter: index, key, parameters }]);
     }
   });
+  checkStart(phases);
   return {
     trainables: [...trainables.values()],
+    phases,
     at: new Map([...at].map(([path, attachments]) => [path, inOrder(attachments, adapters)])),
     layers: places,
     rates,
     text: [...at.keys()].some((path) => path.startsWith('text_encoder')),
   };
+}
+
+/** Index of an equal item, which is added where there is none. */
+function indexIn<T>(items: T[], item: T, equal: (a: T, b: T) => boolean): number {
+  const known = items.findIndex((other) => equal(other, item));
+  return known >= 0 ? known : items.push(item) - 1;
 }
 
 /** The layers at which an adapter attaches. */
