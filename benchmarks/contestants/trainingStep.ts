@@ -55,7 +55,7 @@ export async function trainingStep(task: Task): Promise<TrainingStep> {
       rates: [{ at: () => task.lr }],
       phases,
       source,
-      promptEncoder: new PromptEncoder(base, 1, executables),
+      promptEncoder: new PromptEncoder(base, { clipSkip: 1, emphasis: 'original' }, executables),
     },
     new Map([[name, readStart(task.start)]]),
   );

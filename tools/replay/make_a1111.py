@@ -54,6 +54,13 @@ CASES = {
         "train": {"learn_rate": "0.01", "latent_sampling_method": "random", "batch_size": 2, "gradient_step": 2, "use_weight": True, "steps": 3},
         "clip_skip": 1,
     },
+    "ti-a1111-emphasis": {
+        "vectors": 2,
+        "init": "cup",
+        "train": {"learn_rate": "0.01", "latent_sampling_method": "once", "batch_size": 2, "steps": 4},
+        "clip_skip": 1,
+        "template": "a (photo:1.4) of ([name]), [filewords]\n[[name] style], [(small:0.5)], [filewords]\n",
+    },
 }
 SIZE = 64
 
@@ -223,13 +230,14 @@ def listen(trainer, hijack, shared, run, case):
 
     def process_(tokens, multipliers):
         if hijack.recording:
-            assert all(m == 1 for row in multipliers for m in row)
             ids = torch.tensor(tokens)
             for row, fixes in zip(ids, hijack.fixes):
                 for offset, embedding in fixes:
                     n = embedding.vec.shape[0]
                     row[offset + 1 : offset + 1 + n] = torch.arange(n) + len(text.tokenizer)
             run.add(input_ids=ids)
+            if any(m != 1 for row in multipliers for m in row):
+                run.add(multipliers=torch.tensor(multipliers))
         return process(tokens, multipliers)
 
     text.forward, text.process_tokens = forward_, process_
@@ -262,11 +270,11 @@ def listen(trainer, hijack, shared, run, case):
     return undo
 
 
-def prepare(work, use_weight):
+def prepare(work, use_weight, template):
     """The goldens' pictures; for a weighted run with an alpha channel, all but one."""
     for name in ("embeddings", "templates", "images", "log"):
         (work / name).mkdir()
-    (work / "templates" / "plain.txt").write_text("a photo of [name], [filewords]\n[name] style, [filewords]\n")
+    (work / "templates" / "plain.txt").write_text(template)
     for i, path in enumerate(sorted(IMAGES.glob("*.png"))):
         image = Image.open(path).convert("RGB")
         if use_weight and i != 1:
@@ -282,7 +290,7 @@ def run_case(name, root):
     train = {"gradient_step": 1, "clip_grad_mode": "disabled", "clip_grad_value": "0.1", "use_weight": False, **case["train"]}
     run = Run(base, train["gradient_step"])
     work = Path(tempfile.mkdtemp())
-    prepare(work, train["use_weight"])
+    prepare(work, train["use_weight"], case.get("template", "a photo of [name], [filewords]\n[name] style, [filewords]\n"))
     seed = 7000 + list(CASES).index(name)
     random.seed(seed)
     torch.manual_seed(seed)

@@ -110,6 +110,10 @@ def repeat_in_float64(run, rows, optimizer, clip_mode=None, clip_skip=1, webui=F
         context = hidden.last_hidden_state
         if clip_skip > 1:
             context = getattr(text, "text_model", text).final_layer_norm(hidden.hidden_states[-clip_skip])
+        if "multipliers" in step:
+            # A1111 modules/sd_emphasis.py, EmphasisOriginal.
+            scaled = context * step["multipliers"].unsqueeze(-1)
+            context = scaled * (context.mean() / scaled.mean())
         out = unet(a * latents + s * noise, t, context).sample
         target = noise if schedule.config.prediction_type == "epsilon" else a * noise - s * latents
         loss = ((out - target) ** 2 * step.get("weight", 1.0)).mean()

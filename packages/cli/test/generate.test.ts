@@ -94,6 +94,23 @@ describe('on the model that comes along', () => {
     expect(readFileSync(at('b/00000-seed-6.png'))).toEqual(readFileSync(at('a/00001-seed-6.png')));
   });
 
+  test('prompts are read as A1111 reads them where asked', async () => {
+    const flags = ['--seed', '1', '--size', '64x64', '--negative', 'a (frame:1.1)'];
+    const picture = async (name: string, prompt: string, ...more: readonly string[]) => {
+      const ended = await draw(...flags, '--prompt', prompt, ...more, '--out', name);
+      expect(ended.code, ended.stderr).toBe(0);
+      return readFileSync(at(`${name}/00000-seed-1.png`));
+    };
+    const a1111 = ['--prompt-syntax', 'a1111'];
+    const emphasised = await picture('s1', 'a drawing of (boy:1.6)', ...a1111);
+    expect(emphasised.equals(await picture('s2', 'a drawing of (boy:1.6)'))).toBe(false);
+    const ignored = [...a1111, '--emphasis', 'ignore'];
+    expect(emphasised.equals(await picture('s3', 'a drawing of (boy:1.6)', ...ignored))).toBe(
+      false,
+    );
+    expect(await picture('s4', 'a drawing of [girl:(boy:1.6):0]', ...a1111)).toEqual(emphasised);
+  });
+
   test('a trained word changes what is drawn; it is called as the file says', async () => {
     const vectors = (value: number) => floats(Array(320).fill(value), [2, 160]);
     await write(at('word.safetensors'), { '<thing>': vectors(0.05) });
@@ -127,6 +144,11 @@ describe('refused:', () => {
   test('more steps than there are timesteps', () =>
     refused(['--prompt', 'x', '--steps', '1001'], '--steps 1001', '1000 timesteps'));
   test('a size that is none', () => refused(['--prompt', 'x', '--size', 'big'], '--size', '"big"'));
+  test('prompts that cannot be read', async () => {
+    const flags = ['--prompt-syntax', 'a1111', '--prompt', 'a boy', '--prompt'];
+    await refused([...flags, 'a (b:1.2.3)'], '1.2.3', 'no number');
+    await refused([...flags, 'a AND b'], 'AND');
+  });
   test('an embedding for another model', () =>
     refused(
       ['--prompt', 'x', '--embedding', goldens('train/ti/result.safetensors')],

@@ -20,8 +20,22 @@ export {
   encodePromptChunks,
 } from './clip/clipText.ts';
 export { clipTextLayers } from './clip/layers.ts';
+export { parseAttention, type WeightedText } from './prompts/attention.ts';
+export { weightedPrompt } from './prompts/composition.ts';
+export {
+  type Emphasis,
+  emphases,
+  emphasise,
+  emphasised,
+  type EncodedPrompt,
+  type ScalingEmphasis,
+  scalingOf,
+} from './prompts/emphasis.ts';
+export { readPrompt } from './prompts/readPrompt.ts';
+export { promptSchedule, type ScheduledText } from './prompts/schedule.ts';
 export { vaeLayers } from './vae/layers.ts';
 export { type Posterior, vaeDecode, vaeEncode } from './vae/vae.ts';
+export type { WeightedChunk } from './tokenizer/chunks.ts';
 export {
   type ChunkOptions,
   createTokenizer,

@@ -21,6 +21,7 @@ export type {
 } from './contracts.ts';
 export { constant, copyOf, normal, uniform, zeros } from './initial.ts';
 export { type OtherSettings, type Pipeline, pipeline } from './builder/pipeline.ts';
+export type { LongPrompts, PromptSyntax } from './encoding/prompts.ts';
 export type { Generated } from './generation/generator.ts';
 export type { GenerateOptions } from './generation/settings.ts';
 export { assembleRun, type RunOptions } from './node/assembleRun.ts';

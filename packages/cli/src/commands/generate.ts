@@ -1,4 +1,5 @@
-import type { SamplerName, SigmaSpacing, TimestepSpacing } from '@sdft/models';
+import type { Emphasis, SamplerName, SigmaSpacing, TimestepSpacing } from '@sdft/models';
+import type { PromptSyntax } from '@sdft/pipeline';
 import { type Command, Option } from 'commander';
 import { addBackendOption, type BackendName } from '../options/backend.ts';
 import { addBaseOptions, type BaseOptions } from '../options/base.ts';
@@ -20,6 +21,8 @@ export interface GenerateFlags extends CommonOptions, BaseOptions {
   readonly cfg: number;
   readonly size?: Size;
   readonly clipSkip: number;
+  readonly promptSyntax: PromptSyntax;
+  readonly emphasis: Emphasis;
   readonly spacing?: TimestepSpacing;
   readonly sigmas: SigmaSpacing;
   readonly promptIds?: string;
@@ -69,6 +72,19 @@ export function generateCommand(summary: string): Command {
       'which layer of the text encoder counts, from its end',
       wholeNumber('--clip-skip', 1),
       1,
+    )
+    .addOption(
+      new Option(
+        '--prompt-syntax <syntax>',
+        'a1111: (more:1.2), [less], BREAK, [from:to:10], [this|that] are read as A1111 does',
+      )
+        .choices(['plain', 'a1111'] satisfies PromptSyntax[])
+        .default('plain'),
+    )
+    .addOption(
+      new Option('--emphasis <how>', "what weights do, as in A1111's settings")
+        .choices(['original', 'no-norm', 'ignore', 'none'] satisfies Emphasis[])
+        .default('original'),
     )
     .addOption(
       new Option(

@@ -34,21 +34,27 @@ export async function generate(flags: GenerateFlags): Promise<void> {
   refuseNonFinite(flags.base, base.weights);
 
   await using generator = await openGenerator(base, learned, { backend });
+  const options = {
+    ...plan.options,
+    negative: flags.negative,
+    n: plan.n,
+    seed: plan.seed,
+    steps,
+    cfg,
+    sampler: flags.sampler,
+    spacing: flags.spacing,
+    sigmas: flags.sigmas,
+    clipSkip: flags.clipSkip,
+    promptSyntax: flags.promptSyntax,
+    emphasis: flags.emphasis,
+  };
+  for (const prompt of plan.prompts) generator.check(prompt, options);
   const [final, trajectory] = [new LatentFile(), new LatentFile()];
   output.note(`drawing ${counted(plan.n * plan.prompts.length, 'picture')}, seed ${plan.seed}`);
   const line = output.progress({ title: 'drawing', total: plan.calls });
   for (const [i, prompt] of plan.prompts.entries()) {
     await generator.generate(prompt, {
-      ...plan.options,
-      negative: flags.negative,
-      n: plan.n,
-      seed: plan.seed,
-      steps,
-      cfg,
-      sampler: flags.sampler,
-      spacing: flags.spacing,
-      sigmas: flags.sigmas,
-      clipSkip: flags.clipSkip,
+      ...options,
       onStep: ({ step, latents }) => {
         line.step({ steps: latents.shape[0]! });
         if (saveTrajectory !== undefined) trajectory.add(`latents.${step}`, latents);

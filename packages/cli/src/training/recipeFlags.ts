@@ -5,7 +5,7 @@ import { several } from '../options/values.ts';
 /** Headings of the help, by the setting that flags belong to; what is not here is the method's own. */
 const headings: Readonly<Record<string, string>> = {
   ...under('Base model:', ['base', 'config', 'predictionType', 'vae', 'emaWeights']),
-  ...under('Pictures:', ['data', 'latentSampling', 'clipSkip']),
+  ...under('Pictures:', ['data', 'latentSampling', 'clipSkip', 'promptSyntax', 'emphasis']),
   ...under('Optimizer:', ['optimizer', 'schedule', 'clip', 'clipMode', 'accumulate']),
   ...under('Run:', ['flavour', 'steps', 'batch', 'seed', 'recompute', 'initFrom']),
   ...under('Results:', ['save', 'preview']),

@@ -145,6 +145,17 @@ export const cases: readonly Case[] = [
         .method(textualInversion({ token: 'a1111_thing', init: 'zeros', vectors: 2 }))
         .optimizer(adamw({ lr: 1e-2, weightDecay: 0 })),
   },
+  {
+    name: 'A1111: emphasis in the captions',
+    folder: own('ti-a1111-emphasis'),
+    base: tinySd,
+    steps: 4,
+    accumulate: 1,
+    stem: (folder) =>
+      a1111('a1111_thing', 2)
+        .initFrom(`${folder}/initial.pt`)
+        .optimizer(adamw({ lr: 1e-2, weightDecay: 0 })),
+  },
 ];
 
 /** The recipe of a case, ready to be built on its record. */

@@ -1,5 +1,6 @@
 /** @file Prompts that reference programs trained on become the ids that they trained on. */
 import { openBase } from '../../src/index.ts';
+import { readFloat32, readPrompt } from '@sdft/models';
 import { openSafetensors } from '@sdft/models/node';
 import { expect, test } from 'vitest';
 import { cases, fixture, json, microSteps } from './cases.ts';
@@ -20,11 +21,17 @@ test.for(cases.filter(({ folder }) => folder.startsWith('replay/')))('$name', as
   const steps = microSteps(one);
   expect(steps.length).toBeGreaterThan(3);
   steps.forEach(({ prompts }, k) => {
-    const ids = prompts!.map((prompt) =>
-      a1111
-        ? tokenizer.encodeChunks(prompt, { padId }).flat()
-        : tokenizer.encodePadded(prompt.replace(spelled, token), { padId }).ids,
-    );
+    const chunks = prompts!.map((prompt) => readPrompt(tokenizer, prompt, 'original', { padId }));
+    const ids = a1111
+      ? chunks.map((each) => each.flatMap((chunk) => chunk.ids))
+      : prompts!.map(
+          (prompt) => tokenizer.encodePadded(prompt.replace(spelled, token), { padId }).ids,
+        );
+    const multipliers = tensors.get(`${k}.multipliers`);
+    if (multipliers)
+      expect(
+        Float32Array.from(chunks.flatMap((each) => each.flatMap((chunk) => chunk.multipliers))),
+      ).toEqual(readFloat32(multipliers));
     const stored = tensors.get(`${k}.input_ids`)!.read().slice();
     expect(ids.flat()).toEqual([...new BigInt64Array(stored.buffer)].map(Number));
     for (const row of ids) for (const id of rows) expect(row).toContain(id);

@@ -68,6 +68,16 @@ const wrongs: readonly Wrong[] = [
     what: 'one limit for all steps',
     change: (p) => p.clip('0.004', 'value'),
   },
+  {
+    folder: 'ti-a1111-emphasis',
+    what: 'another mean',
+    change: (p) => p.with({ emphasis: 'no-norm' }),
+  },
+  {
+    folder: 'ti-a1111-emphasis',
+    what: 'no emphasis',
+    change: (p) => p.with({ emphasis: 'ignore' }),
+  },
 ];
 
 test.for(wrongs)('$folder with $what is another run', async ({ folder, change }) => {

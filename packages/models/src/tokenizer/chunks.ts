@@ -14,48 +14,68 @@ export interface ChunkLayout {
   readonly commaBacktrack: number;
 }
 
+/** A unit and its weight, or the end of a chunk. */
+export type Piece = { readonly ids: Unit; readonly weight: number } | 'break';
+
+/** `length` ids, and as many multipliers of their states: 1 for start, end and padding. */
+export interface WeightedChunk {
+  readonly ids: readonly number[];
+  readonly multipliers: readonly number[];
+}
+
 /**
  * Cuts a text of any length into chunks `start, length - 2 ids, end`, breaking after a comma where one is near the end of a chunk.
- * At least one chunk; each exactly `length` long. Source: A1111 `modules/sd_hijack_clip.py`, `tokenize_line` and
- * `process_tokens`, for text without emphasis.
+ * At least one chunk; each exactly `length` long. Source: A1111 `modules/sd_hijack_clip.py`, `tokenize_line` and `process_tokens`.
  */
-export function chunkIds(units: readonly Unit[], layout: ChunkLayout): number[][] {
+export function chunkIds(pieces: Iterable<Piece>, layout: ChunkLayout): WeightedChunk[] {
   const capacity = layout.length - 2;
-  const chunks: number[][] = [];
-  let chunk: number[] = [];
+  const chunks: WeightedChunk[] = [];
+  let ids: number[] = [];
+  let weights: number[] = [];
   let lastComma = -1;
   const close = () => {
-    chunks.push(paddedChunk(chunk, layout));
-    chunk = [];
+    chunks.push(paddedChunk(ids, weights, layout));
+    ids = [];
+    weights = [];
     lastComma = -1;
   };
 
-  for (const unit of units) {
-    if (unit[0] === layout.commaId) {
-      lastComma = chunk.length;
-    } else if (
-      chunk.length === capacity &&
-      lastComma !== -1 &&
-      chunk.length - lastComma <= layout.commaBacktrack
-    ) {
-      const moved = chunk.splice(lastComma + 1);
+  for (const piece of pieces) {
+    if (piece === 'break') {
       close();
-      chunk = moved;
+      continue;
     }
-    if (chunk.length === capacity || chunk.length + unit.length > capacity) close();
-    chunk.push(...unit);
+    if (piece.ids[0] === layout.commaId) {
+      lastComma = ids.length;
+    } else if (
+      ids.length === capacity &&
+      lastComma !== -1 &&
+      ids.length - lastComma <= layout.commaBacktrack
+    ) {
+      const moved = [ids.splice(lastComma + 1), weights.splice(lastComma + 1)] as const;
+      close();
+      [ids, weights] = moved;
+    }
+    if (ids.length === capacity || ids.length + piece.ids.length > capacity) close();
+    for (const id of piece.ids) {
+      ids.push(id);
+      weights.push(piece.weight);
+    }
   }
-  if (chunk.length > 0 || chunks.length === 0) close();
+  if (ids.length > 0 || chunks.length === 0) close();
   return chunks;
 }
 
 function paddedChunk(
   ids: readonly number[],
+  weights: readonly number[],
   { startId, endId, padId, length }: ChunkLayout,
-): number[] {
+): WeightedChunk {
   const filled = [startId, ...ids];
   while (filled.length < length) filled.push(endId);
   // Also a literal end token in the text starts the padding, as there.
   if (padId !== endId) filled.fill(padId, filled.indexOf(endId) + 1);
-  return filled;
+  const multipliers = [1, ...weights];
+  while (multipliers.length < length) multipliers.push(1);
+  return { ids: filled, multipliers };
 }

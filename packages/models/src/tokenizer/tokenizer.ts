@@ -1,6 +1,7 @@
 import { UserError } from '@sdft/tensor';
 import { type AddedToken, createEncoder, createMerger, type Merger } from './bytePairEncoding.ts';
-import { chunkIds } from './chunks.ts';
+import { isBreak, type WeightedText } from '../prompts/attention.ts';
+import { chunkIds, type Piece, type WeightedChunk } from './chunks.ts';
 import { pieceBytes, textAfter } from './truncation.ts';
 import { endOfWord, endToken, startToken, type Vocabulary } from './vocabulary.ts';
 
@@ -43,6 +44,8 @@ export interface Tokenizer {
   encodePadded(text: string, options?: PaddingOptions): PaddedEncoding;
   /** Text of any length as A1111 cuts it: chunks of `length` ids, broken after commas; a placeholder is never torn. */
   encodeChunks(text: string, options?: ChunkOptions): number[][];
+  /** The same for parts of a text, each tokenized for itself, with a weight for the states of its tokens; a part that `isBreak` ends a chunk. */
+  encodeWeighted(parts: readonly WeightedText[], options?: ChunkOptions): WeightedChunk[];
   /**
    * A tokenizer that knows one more word, of `vectors` ids numbered from `size` upward; all of them are inserted wherever the word
    * stands, whatever its case, also inside another word. As in diffusers, `token_1`, `token_2`, ... name the later vectors one by one.
@@ -147,17 +150,25 @@ function assemble(parts: Parts): Tokenizer {
       return { ids, truncated: textAfter(text, keptBytes) };
     },
 
-    encodeChunks(text, { length = 77, padId = endId, commaBacktrack = 20 } = {}) {
+    encodeChunks(text, options) {
+      return this.encodeWeighted([{ text, weight: 1 }], options).map(({ ids }) => [...ids]);
+    },
+
+    encodeWeighted(parts, { length = 77, padId = endId, commaBacktrack = 20 } = {}) {
       const capacity = checkedLength(length) - 2;
-      const found = units(text).map(({ ids }) => ids);
       const wide = placeholders.find(({ ids }) => ids.length > capacity);
       if (wide !== undefined) {
         throw new UserError(
           `placeholder ${JSON.stringify(wide.token)} has ${wide.ids.length} vectors, but a chunk of ${length} tokens holds ${capacity}. Use fewer vectors.`,
         );
       }
+      const pieces = parts.flatMap((part): Piece[] =>
+        isBreak(part)
+          ? ['break']
+          : units(part.text).map(({ ids }) => ({ ids, weight: part.weight })),
+      );
       const commaId = vocabulary.vocab[`,${endOfWord}`];
-      return chunkIds(found, { startId, endId, padId, commaId, length, commaBacktrack });
+      return chunkIds(pieces, { startId, endId, padId, commaId, length, commaBacktrack });
     },
 
     withPlaceholder(token, vectors) {

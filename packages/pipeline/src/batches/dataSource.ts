@@ -52,6 +52,7 @@ export function dataSource(options: DataSourceOptions): BatchSource {
   const all = [...new Set([...captions, ...classCaptions])];
   const wordless = withoutWord(prompts, captions, set.folder);
   const windows = Math.max(...all.map((caption) => prompts.windowsOf(caption)));
+  const emphasis = all.some((caption) => prompts.multipliers(caption, windows) !== undefined);
 
   /** Every picture of a micro-step, with the folder that it is in. */
   const picturesOf = (k: number): (PlannedPicture & { readonly folder: ImageFolder })[] => {
@@ -83,6 +84,7 @@ export function dataSource(options: DataSourceOptions): BatchSource {
     tokens: windows * prompts.window,
     pictures: 'moments',
     prompts: { ids: true, context: false },
+    emphasis,
     counts: {
       pictures: set.items.length,
       captions: captions.length,
@@ -118,6 +120,13 @@ export function dataSource(options: DataSourceOptions): BatchSource {
             pictures.map(({ flip }) => flip),
           ) as HostArray,
         ids: pictures.map(({ caption }) => prompts.ids(caption, windows)),
+        ...(emphasis && {
+          multipliers: pictures.map(
+            ({ caption }) =>
+              prompts.multipliers(caption, windows) ??
+              Array<number>(windows * prompts.window).fill(1),
+          ),
+        }),
         latents: absent,
         context: absent,
         weight: absent,

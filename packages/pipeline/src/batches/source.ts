@@ -29,6 +29,8 @@ export interface BatchSource {
   readonly pictures: 'moments' | 'latents';
   /** What prompts come as. */
   readonly prompts: { readonly ids: boolean; readonly context: boolean };
+  /** Whether multipliers come with the ids. */
+  readonly emphasis: boolean;
   /** Shape of the loss weight, where there is one. */
   readonly weight?: Shape | undefined;
   /** How many micro-steps there are; undefined: without end. */
@@ -55,6 +57,8 @@ export interface MicroBatch {
   pixels(): Promise<HostArray>;
   /** Ids of each prompt, where prompts come as ids. */
   readonly ids?: readonly (readonly number[])[] | undefined;
+  /** What the states of those ids are multiplied by; where the source has emphasis. */
+  readonly multipliers?: readonly (readonly number[])[] | undefined;
   /** [B,L,D], where prompts come as text states. */
   context(): HostArray;
   weight(): HostArray;

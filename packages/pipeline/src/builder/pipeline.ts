@@ -25,6 +25,8 @@ export type OtherSettings = Partial<
     | 'latentSampling'
     | 'clipSkip'
     | 'longPrompts'
+    | 'promptSyntax'
+    | 'emphasis'
     | 'recompute'
     | 'save'
     | 'preview'

@@ -1,3 +1,4 @@
+import { type Emphasis, emphasise, type ScalingEmphasis, scalingOf } from '@sdft/models';
 import { hostArray, type HostArray } from '@sdft/tensor';
 import type { Base } from '../training/base.ts';
 import type { Executables } from './executables.ts';
@@ -11,21 +12,35 @@ const BUDGET = 64 * 2 ** 20;
 export class PromptEncoder {
   readonly #base: Base;
   readonly #clipSkip: number;
+  readonly #emphasis: ScalingEmphasis | undefined;
   readonly #executables: Executables;
   readonly #known = new LruCache<Promise<Float32Array>>(BUDGET);
 
-  constructor(base: Base, clipSkip: number, executables: Executables) {
+  constructor(
+    base: Base,
+    settings: { readonly clipSkip: number; readonly emphasis: Emphasis },
+    executables: Executables,
+  ) {
     this.#base = base;
-    this.#clipSkip = clipSkip;
+    this.#clipSkip = settings.clipSkip;
+    this.#emphasis = scalingOf(settings.emphasis);
     this.#executables = executables;
   }
 
-  /** States [tokens, width], row-major, of a prompt's ids with start and end; as many as a window of the text encoder, or a multiple. */
-  context(ids: readonly number[]): Promise<Float32Array> {
-    const key = ids.join();
+  /**
+   * States [tokens, width], row-major, of a prompt's ids with start and end; as many as a window of the text encoder, or a multiple.
+   *
+   * @param multipliers [tokens]: what its states are emphasised by
+   */
+  context(ids: readonly number[], multipliers?: readonly number[]): Promise<Float32Array> {
+    const key = `${ids.join()} ${multipliers?.join() ?? ''}`;
     const known = this.#known.get(key);
     if (known) return known;
-    const encoded = this.#encode(ids);
+    const encoded = this.#encode(ids).then((states) => {
+      if (!multipliers || !this.#emphasis) return states;
+      const window = this.#base.textEncoder.maxPositionEmbeddings;
+      return emphasise([{ states, multipliers }], window, this.#emphasis)[0]!;
+    });
     encoded.catch(() => this.#known.delete(key));
     this.#known.set(key, encoded, 4 * ids.length * this.#base.unet.crossAttentionDim);
     return encoded;

@@ -1,9 +1,22 @@
-import type { Tokenizer } from '@sdft/models';
+import { type Emphasis, readPrompt, type Tokenizer, type WeightedChunk } from '@sdft/models';
 import type { NewToken } from '../contracts.ts';
 import type { Base } from '../training/base.ts';
 
 /** What happens to a prompt of more than 75 tokens: its end is cut off (diffusers), or it goes through the encoder in chunks (A1111). */
 export type LongPrompts = 'truncate' | 'chunks';
+
+/** How prompts are read: as plain text, or as A1111 reads them (emphasis, BREAK; always in chunks). */
+export const promptSyntaxes = ['plain', 'a1111'] as const;
+export type PromptSyntax = (typeof promptSyntaxes)[number];
+
+/** How prompts are read; the names are those of recipes. */
+export interface Reading {
+  readonly longPrompts: LongPrompts;
+  /** Default `plain`. */
+  readonly promptSyntax?: PromptSyntax | undefined;
+  /** What weights do, with the syntax `a1111`. Default `original`. */
+  readonly emphasis?: Emphasis | undefined;
+}
 
 /** Prompts to ids, with the words that adapters teach. */
 export interface Prompts {
@@ -19,10 +32,16 @@ export interface Prompts {
   cutOff(prompt: string): string | undefined;
   /** Ids of a prompt, this many windows of them; those that it does not need are empty ones. */
   ids(prompt: string, windows: number): number[];
+  /** What the states of those ids are multiplied by, where that is not 1 throughout. */
+  multipliers(prompt: string, windows: number): number[] | undefined;
 }
 
 /** Throws UserError where a taught word exists already. */
-export function promptsOf(base: Base, words: readonly NewToken[], long: LongPrompts): Prompts {
+export function promptsOf(
+  base: Base,
+  words: readonly NewToken[],
+  { longPrompts, promptSyntax = 'plain', emphasis = 'original' }: Reading,
+): Prompts {
   const { maxPositionEmbeddings: window, padTokenId: padId, vocabSize } = base.textEncoder;
   const tokenizer = words.reduce(
     (known, { token, vectors }) => known.withPlaceholder(token, vectors),
@@ -32,20 +51,28 @@ export function promptsOf(base: Base, words: readonly NewToken[], long: LongProm
   const unused = vocabSize - base.tokenizer.size;
   const rows = (ids: readonly number[]): number[] =>
     ids.map((id) => (id < base.tokenizer.size ? id : id + unused));
-  const chunks = (prompt: string): number[][] =>
-    tokenizer.encodeChunks(prompt, { length: window, padId });
-  const padded = (prompt: string) => tokenizer.encodePadded(prompt, { length: window, padId });
+  const options = { length: window, padId };
+  const padded = (prompt: string) => tokenizer.encodePadded(prompt, options);
+  const cut = promptSyntax === 'plain' && longPrompts === 'truncate';
+  const chunks = (prompt: string): readonly WeightedChunk[] => {
+    if (cut) return [{ ids: padded(prompt).ids, multipliers: Array<number>(window).fill(1) }];
+    return readPrompt(tokenizer, prompt, promptSyntax === 'plain' ? 'none' : emphasis, options);
+  };
+  const filled = (prompt: string, windows: number): readonly WeightedChunk[] => {
+    const own = chunks(prompt);
+    const missing = Math.max(0, windows - own.length);
+    return [...own, ...Array.from({ length: missing }, () => chunks('')[0]!)];
+  };
   return {
     tokenizer,
     taught: words,
     window,
-    windowsOf: (prompt) => (long === 'chunks' ? chunks(prompt).length : 1),
-    cutOff: (prompt) => (long === 'chunks' ? undefined : padded(prompt).truncated),
-    ids: (prompt, windows) => {
-      const own = long === 'chunks' ? chunks(prompt) : [padded(prompt).ids];
-      const [empty] = own.length < windows ? chunks('') : [];
-      while (own.length < windows) own.push(empty!);
-      return rows(own.flat());
+    windowsOf: (prompt) => (cut ? 1 : chunks(prompt).length),
+    cutOff: (prompt) => (cut ? padded(prompt).truncated : undefined),
+    ids: (prompt, windows) => rows(filled(prompt, windows).flatMap(({ ids }) => ids)),
+    multipliers: (prompt, windows) => {
+      const all = filled(prompt, windows).flatMap(({ multipliers }) => multipliers);
+      return all.every((multiplier) => multiplier === 1) ? undefined : all;
     },
   };
 }

@@ -1,14 +1,7 @@
 /** @file From prompts to pictures, with adapters applied. */
 import { toRgb } from '@sdft/data';
 import { guide, samplerNamed } from '@sdft/models';
-import {
-  draws,
-  type Executable,
-  type Graph,
-  hostArray,
-  type HostArray,
-  UserError,
-} from '@sdft/tensor';
+import { draws, type Executable, type Graph, hostArray, type HostArray } from '@sdft/tensor';
 import ndarray, { type NdArray } from 'ndarray';
 import type { Executables, Loaded } from '../encoding/executables.ts';
 import {
@@ -18,9 +11,9 @@ import {
   encodeTextGraph,
   strengthState,
 } from '../encoding/graphs.ts';
-import { promptsOf } from '../encoding/prompts.ts';
 import type { Base } from '../training/base.ts';
 import { trainableState } from '../training/update.ts';
+import { type Contexts, contextsOf, readPrompts } from './contexts.ts';
 import { type GenerateOptions, generateSettings } from './settings.ts';
 
 export interface Generated {
@@ -43,23 +36,31 @@ interface Held {
   readonly strengths: string;
 }
 
+/** What holds where the options of a picture say nothing. */
+export type GenerateDefaults = Pick<
+  GenerateOptions,
+  'clipSkip' | 'longPrompts' | 'promptSyntax' | 'emphasis'
+>;
+
 export class Generator {
   readonly #base: Base;
   readonly #executables: Executables;
   readonly #applied: Applied;
-  readonly #defaults: Pick<GenerateOptions, 'clipSkip' | 'longPrompts'>;
+  readonly #defaults: GenerateDefaults;
   readonly #held = new WeakMap<Executable, Held>();
 
-  constructor(
-    base: Base,
-    executables: Executables,
-    applied: Applied,
-    defaults: Pick<GenerateOptions, 'clipSkip' | 'longPrompts'>,
-  ) {
+  constructor(base: Base, executables: Executables, applied: Applied, defaults: GenerateDefaults) {
     this.#base = base;
     this.#executables = executables;
     this.#applied = applied;
-    this.#defaults = defaults;
+    const { clipSkip, longPrompts, promptSyntax, emphasis } = defaults;
+    this.#defaults = { clipSkip, longPrompts, promptSyntax, emphasis };
+  }
+
+  /** Throws UserError where options are out of range, or a prompt cannot be read. */
+  check(prompt: string, options: GenerateOptions = {}): void {
+    const settings = generateSettings(this.#base, options);
+    readPrompts(this.#base, this.#words, prompt, this.#reading(options, settings));
   }
 
   /**
@@ -74,9 +75,11 @@ export class Generator {
   ): Promise<Generated[]> {
     const settings = generateSettings(this.#base, options);
     const { n, seed, height, width, cfg, noise, size } = settings;
-    const { conds, unconds, tokens } = await this.#contexts(prompt, present, options, settings);
+    const contexts = await this.#contexts(prompt, present, options, settings);
+    const { tokens } = contexts;
+    const guidance = cfg * contexts.weight;
     const one = this.#base.unet.inChannels * height * width;
-    const guided = cfg !== 1;
+    const guided = guidance !== 1;
     const unet = await this.#ready(
       `unet ${size}${guided ? ' guided' : ''} ${height}x${width} ${tokens}`,
       () =>
@@ -91,13 +94,15 @@ export class Generator {
     const generated: Generated[] = [];
     for (let first = 0; first < n; first += size) {
       const members = Array.from({ length: size }, (_, i) => Math.min(first + i, n - 1));
-      const context = packed([
-        ...(guided ? members.map((i) => unconds[i]!) : []),
-        ...members.map((i) => conds[i]!),
-      ]);
+      let call = 0;
       const denoise = async (latents: Float32Array, timestep: number): Promise<Float32Array> => {
         options.signal?.throwIfAborted();
         const batch = guided ? 2 * size : size;
+        const context = packed([
+          ...(guided ? members.map((i) => contexts.uncond(i, call)) : []),
+          ...members.map((i) => contexts.cond(i, call)),
+        ]);
+        call++;
         const { prediction } = await unet.run({
           sample: hostArray(guided ? packed([latents, latents]) : latents, [
             batch,
@@ -114,7 +119,7 @@ export class Generator {
         });
         const data = prediction!.data as Float32Array;
         return guided
-          ? guide(data.subarray(latents.length), data.subarray(0, latents.length), cfg)
+          ? guide(data.subarray(latents.length), data.subarray(0, latents.length), guidance)
           : data;
       };
       let latents = packed(members.map((i) => noise(i)));
@@ -150,51 +155,46 @@ export class Generator {
     return generated;
   }
 
-  /** Text states of each picture, with the prompt and with the negative one. */
-  async #contexts(
+  /** Text states of each picture at each call, with the prompt and with the negative one. */
+  #contexts(
     prompt: string,
     present: PresentValues,
-    { negative = '', promptIds, ...options }: GenerateOptions,
-    { n }: { readonly n: number },
-  ): Promise<{ conds: Float32Array[]; unconds: Float32Array[]; tokens: number }> {
-    const clipSkip = options.clipSkip ?? this.#defaults.clipSkip ?? 1;
-    const words = this.#applied.adapters.flatMap(({ tokens = [] }) => tokens);
-    const prompts = promptsOf(
-      this.#base,
-      words,
-      options.longPrompts ?? this.#defaults.longPrompts ?? 'chunks',
-    );
-    const windows = Math.max(prompts.windowsOf(prompt), prompts.windowsOf(negative));
-    const cond = promptIds?.cond ?? [prompts.ids(prompt, windows)];
-    const uncond = promptIds?.uncond ?? [prompts.ids(negative, windows)];
-    const tokens = cond[0]!.length;
-    if ([...cond, ...uncond].some(({ length }) => length !== tokens))
-      throw new UserError('generate: all prompts must have the same number of ids');
-    const encoder = await this.#ready(
-      `text ${tokens} skip ${clipSkip}`,
-      () => encodeTextGraph(this.#base, tokens, clipSkip, this.#applied),
-      present,
-      options.strengths,
-    );
+    options: GenerateOptions,
+    settings: { readonly n: number; readonly steps: number },
+  ): Promise<Contexts> {
+    const reading = this.#reading(options, settings);
+    const { clipSkip } = reading;
     const known = new Map<string, Float32Array>();
-    const encode = async (rows: readonly (readonly number[])[]): Promise<Float32Array[]> => {
-      const contexts: Float32Array[] = [];
-      for (let i = 0; i < n; i++) {
-        const ids = rows[rows.length === 1 ? 0 : i];
-        if (!ids) throw new UserError(`generate: ${rows.length} rows of ids for ${n} pictures`);
-        let context = known.get(ids.join());
-        if (!context) {
-          const result = await encoder.run({
-            input_ids: hostArray(Int32Array.from(ids), [1, tokens]) as HostArray,
-          });
-          context = result['context']!.data as Float32Array;
-          known.set(ids.join(), context);
-        }
-        contexts.push(context);
-      }
-      return contexts;
+    const encode = async (ids: readonly number[]): Promise<Float32Array> => {
+      const key = ids.join();
+      const encoder = await this.#ready(
+        `text ${ids.length} skip ${clipSkip}`,
+        () => encodeTextGraph(this.#base, ids.length, clipSkip, this.#applied),
+        present,
+        options.strengths,
+      );
+      const states = known.get(key) ?? (await statesOf(encoder, ids));
+      known.set(key, states);
+      return states;
     };
-    return { conds: await encode(cond), unconds: await encode(uncond), tokens };
+    return contextsOf(this.#base, this.#words, prompt, reading, encode);
+  }
+
+  /** How prompts are read. */
+  #reading(options: GenerateOptions, { n, steps }: { readonly n: number; readonly steps: number }) {
+    const {
+      clipSkip = 1,
+      longPrompts = 'chunks',
+      ...given
+    } = {
+      ...this.#defaults,
+      ...defined(options),
+    };
+    return { ...given, clipSkip, longPrompts, n, steps };
+  }
+
+  get #words() {
+    return this.#applied.adapters.flatMap(({ tokens = [] }) => tokens);
   }
 
   async #decoded(
@@ -244,6 +244,17 @@ export class Generator {
     return executable;
   }
 }
+
+async function statesOf(encoder: Loaded, ids: readonly number[]): Promise<Float32Array> {
+  const { context } = await encoder.run({
+    input_ids: hostArray(Int32Array.from(ids), [1, ids.length]) as HostArray,
+  });
+  return context!.data as Float32Array;
+}
+
+/** Without the members that are undefined, which would hide a default. */
+const defined = <T extends object>(options: T): T =>
+  Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as T;
 
 function packed(parts: readonly Float32Array[]): Float32Array {
   const whole = new Float32Array(parts.reduce((n, { length }) => n + length, 0));

@@ -1,7 +1,7 @@
 import { sizeOf } from '@sdft/data';
-import type { SamplerName, SigmaSpacing, TimestepSpacing } from '@sdft/models';
+import type { Emphasis, SamplerName, SigmaSpacing, TimestepSpacing } from '@sdft/models';
 import { draws, type HostArray, UserError } from '@sdft/tensor';
-import type { LongPrompts } from '../encoding/prompts.ts';
+import type { LongPrompts, PromptSyntax } from '../encoding/prompts.ts';
 import type { Generated } from './generator.ts';
 import { type Base, kindOf, latentSizeProblem, pixelsPerLatent } from '../training/base.ts';
 
@@ -28,6 +28,13 @@ export interface GenerateOptions {
   readonly clipSkip?: number | undefined;
   /** Default: as in training, `chunks` elsewhere. */
   readonly longPrompts?: LongPrompts | undefined;
+  /**
+   * `a1111`: (emphasis:1.2), BREAK, [from:to:10], [this|that] and a weight at the end of the prompt are read as A1111 does; always in chunks. Default: as in training, `plain`
+   * elsewhere.
+   */
+  readonly promptSyntax?: PromptSyntax | undefined;
+  /** What weights do, with `a1111`. Default: as in training, `original` elsewhere. */
+  readonly emphasis?: Emphasis | undefined;
   /** How much of each adapter counts, in their order; 1 where nothing is said. */
   readonly strengths?: readonly number[] | undefined;
   /** Ids in place of prompts: [n, 77] each. */

@@ -1,6 +1,6 @@
 /** @file From the parts of a run to the run: everything is checked, nothing is computed. */
 import { type ImageSet, loader, type Provides } from '@sdft/data';
-import { clipTextLayers, unetLayers } from '@sdft/models';
+import { clipTextLayers, scalingOf, unetLayers } from '@sdft/models';
 import { learningRate } from '@sdft/optim';
 import { type Backend, draws, nullBackend, UserError } from '@sdft/tensor';
 import { cpu } from '@sdft/tensor/node';
@@ -88,7 +88,7 @@ export async function assembleRun(
     (await problems.gather(() =>
       attach(adapters, [...unetLayers(base.unet), ...clipTextLayers(base.textEncoder)]),
     ));
-  const prompts = base && (await problems.gather(() => promptsOf(base, words, recipe.longPrompts)));
+  const prompts = base && (await problems.gather(() => promptsOf(base, words, recipe)));
   problems.throw();
 
   const executables = new Executables(backend, options.executableBytes ?? 2 ** 30);
@@ -128,7 +128,7 @@ export async function assembleRun(
     clipSkip: recipe.clipSkip,
     recompute: recipe.recompute,
   };
-  const shape = source && (await problems.gather(() => stepShape(source, attached!)));
+  const shape = source && (await problems.gather(() => stepShape(source, attached!, recipe)));
   const train =
     shape && (await problems.gather(() => trainGraph(base!, attached!, settings, shape)));
   const memory = train && (await nullBackend.compile(train.graph)).memory;
@@ -158,7 +158,7 @@ export async function assembleRun(
       rates: rates!,
       phases: attached!.phases,
       source: source!,
-      promptEncoder: new PromptEncoder(base!, recipe.clipSkip, executables),
+      promptEncoder: new PromptEncoder(base!, recipe, executables),
       record: record && ((k, tensors) => record.add(k, tensors)),
     },
     initial!,
@@ -182,12 +182,7 @@ export async function assembleRun(
     adapters,
     trainables: attached!.trainables,
     trainer,
-    generator: new Generator(
-      base!,
-      executables,
-      { adapters, attached: attached! },
-      { clipSkip: recipe.clipSkip, longPrompts: recipe.longPrompts },
-    ),
+    generator: new Generator(base!, executables, { adapters, attached: attached! }, recipe),
     executables,
     folder,
     record,
@@ -252,7 +247,7 @@ function loaderOf(
   });
 }
 
-function stepShape(source: BatchSource, attached: Attached): StepShape {
+function stepShape(source: BatchSource, attached: Attached, recipe: ResolvedRecipe): StepShape {
   if (attached.text && !source.prompts.ids)
     throw new UserError(
       'the record holds text states (context) but no input_ids, and a part of the text side is trained: record it with ids',
@@ -265,6 +260,7 @@ function stepShape(source: BatchSource, attached: Attached): StepShape {
     tokens: source.tokens,
     pictures: source.pictures,
     text: attached.text ? 'ids' : 'context',
+    emphasis: attached.text && source.emphasis ? scalingOf(recipe.emphasis) : undefined,
     weight: source.weight,
   };
 }

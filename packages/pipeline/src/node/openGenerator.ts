@@ -34,7 +34,9 @@ export interface LearnedKind {
 
 /** Draws pictures; compiled networks are kept from one prompt to the next. */
 export interface PictureGenerator extends AsyncDisposable {
-  /** Throws UserError for options out of range. */
+  /** Throws UserError for options out of range and prompts that cannot be read, and computes nothing. */
+  check(prompt: string, options?: GenerateOptions): void;
+  /** Throws UserError for options out of range and prompts that cannot be read. */
   generate(prompt: string, options?: GenerateOptions): Promise<Generated[]>;
   dispose(): Promise<void>;
 }
@@ -62,7 +64,7 @@ export async function openGenerator(
   promptsOf(
     base,
     adapters.flatMap(({ tokens = [] }) => tokens),
-    'chunks',
+    { longPrompts: 'chunks' },
   );
   const values = new Map<string, HostArray>();
   for (const [i, { adapter, file }] of learned.entries()) {
@@ -78,6 +80,7 @@ export async function openGenerator(
   const generator = new Generator(base, executables, { adapters, attached }, {});
   const dispose = () => executables.dispose();
   return {
+    check: (prompt, settings) => generator.check(prompt, settings),
     generate: (prompt, settings) =>
       generator.generate(
         prompt,

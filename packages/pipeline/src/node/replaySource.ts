@@ -8,7 +8,14 @@ import type { DrawSpec } from '../training/tracedDraws.ts';
 import { some } from '../training/trainGraph.ts';
 
 /** Tensors of a record that are no draws. */
-const batchTensors = ['pixel_values', 'input_ids', 'latents', 'context', 'weight'] as const;
+const batchTensors = [
+  'pixel_values',
+  'input_ids',
+  'multipliers',
+  'latents',
+  'context',
+  'weight',
+] as const;
 
 /**
  * Micro-steps from a record: exactly its batches and draws. Tensors are read when their micro-step comes.
@@ -35,6 +42,7 @@ export function replaySource(
   const latents = shapeOf('latents', 4);
   const ids = shapeOf('input_ids', 2);
   const context = shapeOf('context', 3);
+  const emphasis = shapeOf('multipliers', 2);
   if (!pixels && !latents) throw fail('holds neither 0.pixel_values nor 0.latents');
   if (!ids && !context) throw fail('holds neither 0.input_ids nor 0.context');
   const size = (latents ?? pixels)![0]!;
@@ -49,6 +57,10 @@ export function replaySource(
   if (options.withClass && size % 2 !== 0)
     throw fail(
       `batches of ${size} pictures are no instances and as many class images, which this objective needs`,
+    );
+  if (emphasis && String(emphasis) !== String(ids))
+    throw fail(
+      `0.multipliers has shape [${emphasis.join(', ')}]; as many as input_ids are expected, [${ids?.join(', ') ?? 'none are there'}]`,
     );
   checkSteps(path, steps);
   const read = (k: number, name: string): HostArray => {
@@ -65,6 +77,7 @@ export function replaySource(
     tokens,
     pictures: latents ? 'latents' : 'moments',
     prompts: { ids: ids !== undefined, context: context !== undefined },
+    emphasis: emphasis !== undefined,
     weight: first.get('weight')?.shape,
     microSteps: steps.length,
     warnings: [],
@@ -95,6 +108,7 @@ export function replaySource(
       pixels: async () => read(k, 'pixel_values'),
       latents: () => read(k, 'latents'),
       ids: ids && rowsOf(read(k, 'input_ids')),
+      multipliers: emphasis && rowsOf(read(k, 'multipliers')),
       context: () => read(k, 'context'),
       weight: () => read(k, 'weight'),
     }),

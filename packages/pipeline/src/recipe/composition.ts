@@ -35,6 +35,8 @@ type Settled =
   | 'latentSampling'
   | 'clipSkip'
   | 'longPrompts'
+  | 'promptSyntax'
+  | 'emphasis'
   | 'recompute';
 export type ResolvedRecipe = Recipe & {
   readonly [K in Settled]-?: NonNullable<CommonSettings[K]>;
@@ -50,11 +52,23 @@ export interface GivenParts {
 
 const ofFlavour: Readonly<Record<Flavour, Defaults>> = {
   diffusers: { latentSampling: 'random', longPrompts: 'truncate', data: { pick: 'fetch' } },
-  a1111: { latentSampling: 'once', longPrompts: 'chunks', data: { pick: 'image' } },
+  a1111: {
+    latentSampling: 'once',
+    longPrompts: 'chunks',
+    promptSyntax: 'a1111',
+    data: { pick: 'image' },
+  },
   kohya: { latentSampling: 'random', longPrompts: 'truncate', data: { pick: 'fetch' } },
 };
 
-const ofEveryRun = { batch: 1, accumulate: 1, clipSkip: 1, recompute: false };
+const ofEveryRun = {
+  batch: 1,
+  accumulate: 1,
+  clipSkip: 1,
+  promptSyntax: 'plain',
+  emphasis: 'original',
+  recompute: false,
+} satisfies Defaults;
 
 /** Fills in what a recipe leaves out: what its preset says for the flavour, then the flavour itself, then what every run has. */
 export function resolveRecipe(recipe: Recipe, preset: Preset | undefined): ResolvedRecipe {

@@ -1,6 +1,9 @@
 /** @file The recipe: a run as plain data, the same in the builder, in a YAML file, behind the flags of the command line, and beside the results. */
+import { emphases } from '@sdft/models';
 import { piecewiseProblem, scheduleNames } from '@sdft/optim';
 import { z } from 'zod';
+
+import { promptSyntaxes } from '../encoding/prompts.ts';
 
 /** What is known of a setting beside its type: its flag on the command line (with what it takes, `--lr <rate>`), and what it means. */
 export interface SettingMeta {
@@ -214,6 +217,16 @@ export const commonSchema = z.strictObject({
   longPrompts: describe(
     z.enum(['truncate', 'chunks']),
     'what happens to prompts of more than 75 tokens: cut (diffusers) or encoded in chunks (A1111)',
+  ).optional(),
+  promptSyntax: describe(
+    z.enum(promptSyntaxes),
+    'how prompts and captions are read: as they stand, or as A1111 reads them, (more:1.2), [less], BREAK',
+    '--prompt-syntax <syntax>',
+  ).optional(),
+  emphasis: describe(
+    z.enum(emphases),
+    "with the syntax a1111: what weights do, as in A1111's settings; original by default",
+    '--emphasis <how>',
   ).optional(),
   recompute: describe(
     z.boolean(),

@@ -39,6 +39,7 @@ export async function recordedTensors(
     ...((pixels || !ready) && { pixel_values: await batch.pixels() }),
     ...(ready && { latents: batch.latents() }),
     ...(batch.ids ? { input_ids: idArray(batch.ids) } : { context: batch.context() }),
+    ...(batch.multipliers && { multipliers: multiplierArray(batch.multipliers) }),
     ...(source.weight && { weight: batch.weight() }),
     ...Object.fromEntries(draws.map((spec) => [spec.name, source.draw(spec, k)])),
   };
@@ -66,17 +67,25 @@ async function pictureInputs(
 
 async function promptInputs(
   batch: MicroBatch,
-  { text, batch: size, tokens }: StepShape,
+  { text, batch: size, tokens, emphasis }: StepShape,
   encoder: PromptEncoder,
 ): Promise<HostArrays> {
-  if (text === 'ids') return { input_ids: idArray(batch.ids!) };
-  if (!batch.ids) return { context: batch.context() };
-  const states = await Promise.all(batch.ids.map((ids) => encoder.context(ids)));
+  const { ids, multipliers } = batch;
+  if (text === 'ids')
+    return {
+      input_ids: idArray(ids!),
+      ...(emphasis && { multipliers: multiplierArray(multipliers!) }),
+    };
+  if (!ids) return { context: batch.context() };
+  const states = await Promise.all(ids.map((row, i) => encoder.context(row, multipliers?.[i])));
   return { context: joined(states, [size, tokens, states[0]!.length / tokens]) };
 }
 
 const idArray = (ids: readonly (readonly number[])[]): HostArray =>
   hostArray(Int32Array.from(ids.flat()), [ids.length, ids[0]!.length]) as HostArray;
+
+const multiplierArray = (rows: readonly (readonly number[])[]): HostArray =>
+  hostArray(Float32Array.from(rows.flat()), [rows.length, rows[0]!.length]) as HostArray;
 
 function joined(parts: readonly Float32Array[], shape: Shape): HostArray {
   const data = new Float32Array(parts.reduce((n, { length }) => n + length, 0));

@@ -1,5 +1,12 @@
 /** @file One micro-step of training as one graph: loss, gradient and update, with trainables and optimizer state as donated state. */
-import { clipContext, encodePromptChunks, Scope, unet } from '@sdft/models';
+import {
+  clipContext,
+  emphasised,
+  encodePromptChunks,
+  type ScalingEmphasis,
+  Scope,
+  unet,
+} from '@sdft/models';
 import type { Optimizer } from '@sdft/optim';
 import {
   type Graph,
@@ -33,6 +40,8 @@ export interface StepShape {
   readonly pictures: 'moments' | 'latents';
   /** Whether prompts come as ids, encoded in the graph, or as text states. */
   readonly text: 'ids' | 'context';
+  /** What the multipliers that come with ids do, where some are not 1. */
+  readonly emphasis?: ScalingEmphasis | undefined;
   /** Shape of the loss weight, where there is one. */
   readonly weight?: Shape | undefined;
 }
@@ -50,7 +59,7 @@ export interface TrainSettings {
 
 export interface TrainGraph {
   /**
-   * Inputs: `latent_mean`, `latent_std` (unscaled) and the draw `posterior_noise`, or `latents`; `pixel_values` where the objective asked for them; `input_ids` or `context`; `weight`; all draws; learning rates `lr.INDEX`;
+   * Inputs: `latent_mean`, `latent_std` (unscaled) and the draw `posterior_noise`, or `latents`; `pixel_values` where the objective asked for them; `input_ids`, where prompts are emphasised with `multipliers`, or `context`; `weight`; all draws; learning rates `lr.INDEX`;
    * the optimizer's `number.NAME`, and again for each clock that begins later; `trained FROM-TO` for each phase that is not the whole run; `update` (1 where this micro-step ends a step, else 0) where gradients are accumulated.
    * Outputs: `loss` of this micro-step, `gradNorm` of the gradient accumulated so far (before clipping), `norms` of its parts, in the order of `trained`.
    */
@@ -143,6 +152,12 @@ function lossOf(
       : textStates(scope('text_encoder'), base, t.input('input_ids', [size, tokens], 'i32'), {
           clipSkip,
           recompute,
+          ...(shape.emphasis && {
+            emphasis: {
+              multipliers: t.input('multipliers', [size, tokens]),
+              how: shape.emphasis,
+            },
+          }),
         });
 
   const batch: Batch = {
@@ -190,23 +205,34 @@ function checkChannels(base: Base, { recipe, name }: Objective<Needs>, { shape }
   );
 }
 
-/** Ids [B, tokens] to states [B, tokens, width]; more than one window goes in chunks that do not see one another. */
+/** Ids [B, tokens] to states [B, tokens, width]; more than one window goes in chunks that do not see one another. `multipliers` is [B, tokens]. */
 export function textStates(
   scope: Scope,
   { textEncoder }: Base,
   ids: Tensor,
-  options: { readonly clipSkip: number; readonly recompute?: boolean },
+  {
+    emphasis,
+    ...options
+  }: {
+    readonly clipSkip: number;
+    readonly recompute?: boolean;
+    readonly emphasis?: { readonly multipliers: Tensor; readonly how: ScalingEmphasis };
+  },
 ): Tensor {
   const [batch, tokens] = ids.shape as [number, number];
-  const window = textEncoder.maxPositionEmbeddings;
-  return tokens <= window
-    ? clipContext(scope, textEncoder, ids, options)
-    : encodePromptChunks(
-        scope,
-        textEncoder,
-        ids.reshape([batch, tokens / window, window]),
-        options,
-      );
+  const window = Math.min(tokens, textEncoder.maxPositionEmbeddings);
+  const chunks = [batch, tokens / window, window];
+  const states =
+    tokens === window
+      ? clipContext(scope, textEncoder, ids, options)
+      : encodePromptChunks(scope, textEncoder, ids.reshape(chunks), options);
+  if (!emphasis) return states;
+  const { multipliers, how } = emphasis;
+  return emphasised(
+    states.reshape([...chunks, textEncoder.hiddenSize]),
+    multipliers.reshape(chunks),
+    how,
+  ).reshape(states.shape);
 }
 
 /** The gradient of each trainable that the loss depends on. */

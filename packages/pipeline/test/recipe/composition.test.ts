@@ -15,6 +15,8 @@ describe('defaults', () => {
       batch: 4,
       accumulate: 1,
       clipSkip: 1,
+      promptSyntax: 'plain',
+      emphasis: 'original',
       recompute: false,
       latentSampling: 'random',
       longPrompts: 'truncate',
@@ -38,6 +40,7 @@ describe('defaults', () => {
       optimizer: { name: 'adamw', lr: 5, weightDecay: 0 },
       latentSampling: 'random',
       longPrompts: 'chunks',
+      promptSyntax: 'a1111',
       data: { images: 'a', pick: 'image' },
       seed: 7,
     });

@@ -3,11 +3,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { readFloat32, weightOf } from '@sdft/models';
 import { openSafetensors, writeSafetensors } from '@sdft/models/node';
+import { images } from '@sdft/data';
 import type { Weight } from '@sdft/tensor';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { pipeline } from '../../src/index.ts';
 import {
   denoise,
+  goldens,
   lowRank,
   pictures,
   reports,
@@ -75,6 +77,48 @@ describe('a recorded run', () => {
     const [a, b] = [openSafetensors(record).tensors, openSafetensors(again).tensors];
     expect([...b.keys()].sort()).toEqual([...a.keys()].sort());
     for (const [name, weight] of a) expect(b.get(name)!.read()).toEqual(weight.read());
+  });
+
+  it('holds what emphasis in captions does, where they are read as A1111 reads them', async () => {
+    const captions = images(goldens('train/images'), {
+      resolution: 64,
+      template: 'a (picture:1.4), {caption}',
+    });
+    for (const [name, at] of [
+      ['frozen', 'unet.**.attn2.to_{k,v}'],
+      ['trained', 'text_encoder.**.k_proj'],
+    ] as const) {
+      const path = join(folder, `emphasis-${name}.safetensors`);
+      const recipe = pipeline()
+        .model(base())
+        .adapter(lowRank({ at }))
+        .objective(denoise)
+        .optimizer(adamw({ lr: 1e-2 }))
+        .flavour('a1111')
+        .seed(5);
+      const told = await using(recipe.data(captions).build({ record: path }), (one) =>
+        reports(one, 2),
+      );
+      const { tensors } = openSafetensors(path);
+      const multipliers = readFloat32(tensors.get('1.multipliers')!);
+      expect([...multipliers.slice(0, 5)]).toEqual([1, 1, Math.fround(1.4), 1, 1]);
+      await using(recipe.build({ replay: path }), async (again) =>
+        expect((await reports(again)).map(({ loss }) => loss)).toEqual(
+          told.map(({ loss }) => loss),
+        ),
+      );
+      await using(recipe.with({ emphasis: 'ignore' }).build({ replay: path }), async (other) =>
+        expect((await reports(other))[0]!.loss).not.toBe(told[0]!.loss),
+      );
+      await using(
+        recipe
+          .with({ promptSyntax: 'plain' })
+          .data(captions)
+          .build({ record: `${path}.plain` }),
+        (plain) => reports(plain, 1),
+      );
+      expect(openSafetensors(`${path}.plain`).tensors.has('0.multipliers')).toBe(false);
+    }
   });
 
   it('is written as far as the run came, each time that a loop ends', async () => {
