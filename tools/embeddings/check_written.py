@@ -3,8 +3,8 @@
     node --conditions=@sdft/source tools/embeddings/write_samples.ts FOLDER
     python tools/embeddings/check_written.py FOLDER [--keep] [--webui WEBUI]
 
---keep: writes what came out to fixtures/embeddings (checked.json, diffusers.safetensors), which tests compare with.
 --webui: a copy of AUTOMATIC1111/stable-diffusion-webui v1.10.1 (82a973c), whose modules/safe.py and create_embedding_from_data then read the .pt files too.
+--keep: writes what came out to fixtures/embeddings (checked.json, diffusers.safetensors), which tests compare with; needs --webui.
 
 Ran with Python 3.11, torch 2.15.0 (CPU), diffusers 0.42.1, transformers 5.23.0, safetensors 0.8.0. Without network.
 """
@@ -32,6 +32,8 @@ parser.add_argument("folder", type=Path)
 parser.add_argument("--keep", action="store_true")
 parser.add_argument("--webui", type=Path)
 args = parser.parse_args()
+if args.keep and not args.webui:
+    parser.error("--keep says that A1111 read the files, so it needs --webui")
 
 FIXTURES = Path(__file__).resolve().parents[2] / "fixtures"
 BASE = FIXTURES / "goldens" / "tiny-sd"
@@ -105,7 +107,8 @@ def check_webui(path, vectors):
     def report(message, **_):
         raise RuntimeError(message)
 
-    errors.report = modules.errors = report and errors
+    errors.report = report
+    modules.errors = errors
     sys.modules["modules.shared"] = types.ModuleType("modules.shared")
     from modules import safe
 

@@ -7,8 +7,13 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { adamw, openBase, pipeline, textualInversion } from '../../packages/methods/src/index.ts';
-import { readEmbedding } from '../../packages/methods/src/index.ts';
+import {
+  adamw,
+  openBase,
+  pipeline,
+  readEmbedding,
+  textualInversion,
+} from '../../packages/methods/src/index.ts';
 
 const [folder] = process.argv.slice(2);
 if (folder === undefined) throw new Error('usage: write_samples.ts FOLDER');

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { openSafetensors } from '@sdft/models/node';
 import { describe, expect, test } from 'vitest';
 import sharp from 'sharp';
-import { goldens, jsonLines, sdft, temporaryFolder } from './sdft.ts';
+import { goldens, jsonLines, pathOf, sdft, temporaryFolder } from './sdft.ts';
 import { errorOf, floats, numbers, tensor, write } from './tensors.ts';
 
 const folder = temporaryFolder();
@@ -69,6 +69,37 @@ describe('samplers, against diffusers', () => {
       expect(Math.max(...off)).toBeLessThan(0.51);
     }
   }
+});
+
+describe('a trained word, against diffusers', () => {
+  const trained = goldens('train/ti/result.safetensors');
+  const theirs = pathOf('fixtures/embeddings/diffusers.safetensors');
+  const flags = (ids: string): readonly string[] => [
+    ...['--base', goldens('tiny-sd'), '--prompt-ids', ids, '--out', 'word'],
+    ...['--latents', pathOf('fixtures/embeddings/start.safetensors')],
+    ...['--steps', '10', '--cfg', '7.5', '--save-latents', 'word-latents.safetensors'],
+  ];
+  const ids = at('word-ids.safetensors');
+
+  test('by the ids that it has there', async () => {
+    await write(ids, {
+      cond_ids: tensor(theirs, 'one.safetensors.cond_ids'),
+      uncond_ids: tensor(theirs, 'one.safetensors.uncond_ids'),
+    });
+    const ended = await run(...flags(ids), '--embedding', trained);
+    expect(ended.code, ended.stderr).toBe(0);
+    const { largest } = errorOf(
+      numbers(at('word-latents.safetensors'), 'latents'),
+      numbers(theirs, 'one.safetensors.final_latents'),
+    );
+    expect(largest).toBeLessThanOrEqual(1e-4);
+  });
+
+  test('ids of words that are not there are refused', async () => {
+    const ended = await run(...flags(ids), '--force');
+    expect(ended.code).toBe(2);
+    expect(ended.stderr).toContain('cond_ids holds 49408; there are ids 0 to 49407');
+  });
 });
 
 describe('on the model that comes along', () => {

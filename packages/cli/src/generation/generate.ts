@@ -22,14 +22,14 @@ export async function generate(flags: GenerateFlags): Promise<void> {
   const backend = await backendNamed(flags.backend);
   const base = await openBase(flags.base, flags);
   output.note(baseText(flags.base, base.weights, base.schedule.config, base.notes));
-  const plan = planned(flags, base);
+  const learned = await openLearned(flags, base);
+  const plan = planned(flags, base, learned);
   const file = (index: number): string =>
     join(out, `${String(index).padStart(5, '0')}-seed-${plan.seed + (index % plan.n)}.png`);
   for (let index = 0; index < plan.n * plan.prompts.length; index++)
     checkTarget('--out', file(index), force);
   if (saveLatents !== undefined) checkTarget('--save-latents', saveLatents, force);
   if (saveTrajectory !== undefined) checkTarget('--save-trajectory', saveTrajectory, force);
-  const learned = await openLearned(flags, base);
   for (const one of learned) tell(one, flags, output);
   refuseNonFinite(flags.base, base.weights);
 
@@ -78,11 +78,13 @@ export async function generate(flags: GenerateFlags): Promise<void> {
 }
 
 /** What is drawn, from flags that are held against each other and against the base. Throws UserError. */
-function planned(flags: GenerateFlags, base: Base) {
+function planned(flags: GenerateFlags, base: Base, learned: readonly Learned[]) {
   const { prompt } = flags;
   const { vocabSize, maxPositionEmbeddings: window } = base.textEncoder;
+  const words = learned.flatMap(({ adapter }) => adapter.tokens ?? []);
+  const ids = words.reduce((sum, { vectors }) => sum + vectors, vocabSize);
   const promptIds =
-    flags.promptIds === undefined ? undefined : readPromptIds(flags.promptIds, vocabSize, window);
+    flags.promptIds === undefined ? undefined : readPromptIds(flags.promptIds, ids, window);
   const latents =
     flags.latents === undefined ? undefined : readLatents(flags.latents, base.unet.inChannels);
   if (promptIds && prompt)

@@ -10,10 +10,11 @@ export interface PromptIds {
 
 /**
  * Reads `cond_ids` and `uncond_ids` [B,L].
+ * @param count ids that the base and the trained words have
  * @param window ids that the text encoder takes at once; L is a multiple of it
  * @throws UserError naming file and tensor
  */
-export function readPromptIds(file: string, vocabSize: number, window: number): PromptIds {
+export function readPromptIds(file: string, count: number, window: number): PromptIds {
   const [cond, uncond] = ['cond_ids', 'uncond_ids'].map((name) => {
     const weight = tensorIn(file, name);
     const [rows = 0, length = 0] = weight.shape;
@@ -21,13 +22,15 @@ export function readPromptIds(file: string, vocabSize: number, window: number): 
       throw new UserError(
         `${file}: tensor ${name} must be [B, ${window}] or a multiple of ${window} long, and is [${weight.shape.join(', ')}]`,
       );
-    const ids = readFloat32(weight);
-    const wrong = ids.find((id) => !Number.isInteger(id) || id < 0 || id >= vocabSize);
+    const found = readFloat32(weight);
+    const wrong = found.find((id) => !Number.isInteger(id) || id < 0 || id >= count);
     if (wrong !== undefined)
       throw new UserError(
-        `${file}: tensor ${name} holds ${wrong}; the base has ids 0 to ${vocabSize - 1}`,
+        `${file}: tensor ${name} holds ${wrong}; there are ids 0 to ${count - 1}`,
       );
-    return Array.from({ length: rows }, (_, i) => [...ids.subarray(i * length, (i + 1) * length)]);
+    return Array.from({ length: rows }, (_, i) => [
+      ...found.subarray(i * length, (i + 1) * length),
+    ]);
   }) as [number[][], number[][]];
   if (cond.length !== uncond.length || cond[0]!.length !== uncond[0]!.length)
     throw new UserError(`${file}: cond_ids and uncond_ids must have the same shape`);
