@@ -6,7 +6,8 @@ export default defineConfig({
   entry: {
     index: 'src/index.ts',
     'node/index': 'src/node/index.ts',
-    // node/index holds what starts the worker, and looks for it beside itself.
+    // node/index holds what starts the workers, and looks for them beside itself.
     'node/worker': 'src/node/cpu/worker.ts',
+    'node/updateWorker': 'src/node/cpu/updates/worker.ts',
   },
 });

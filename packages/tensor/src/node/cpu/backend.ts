@@ -1,4 +1,5 @@
 /** @file The cpu backend: a graph becomes one ONNX model, which ONNX Runtime runs in a thread of its own. */
+import { availableParallelism } from 'node:os';
 import type { Backend, CompileOptions, Executable } from '../../backend.ts';
 import { planMemory } from '../../graph/plan.ts';
 import type { Graph } from '../../graph/types.ts';
@@ -11,6 +12,7 @@ import { lower, type LowerOptions, spellOut } from './lower.ts';
 import { encodeModel } from './onnx.ts';
 import { Runtime } from './runtime.ts';
 import { MappedWeights } from './weights.ts';
+import { planUpdates } from './updates/plan.ts';
 import type { SessionOptions } from './worker.ts';
 
 export interface CpuOptions extends Partial<LowerOptions> {
@@ -20,6 +22,8 @@ export interface CpuOptions extends Partial<LowerOptions> {
   readonly packBytes?: number;
   /** Bytes of attention scores that a gradient holds at a time; by default 64 MiB: of 4096 queries and keys in 8 heads, an eighth. */
   readonly chunkBytes?: number;
+  /** Updates of so many elements together are done by kernels of their own, in place; by default 2^20. */
+  readonly kernelElements?: number;
   /** Told what the person should know, such as that weights had to be copied; each message once. By default nobody is. */
   readonly onNotice?: (message: string) => void;
   /** Where ONNX Runtime writes a profile of every session when it is let go of; a path's beginning. */
@@ -31,6 +35,7 @@ const MIB = 2 ** 20;
 const defaults = {
   packBytes: 256 * MIB,
   chunkBytes: 64 * MIB,
+  kernelElements: 2 ** 20,
   session: { prepacking: true, memoryPattern: false, arena: true },
 };
 
@@ -59,6 +64,7 @@ async function compileOn(
     profile,
     packBytes = defaults.packBytes,
     chunkBytes = defaults.chunkBytes,
+    kernelElements = defaults.kernelElements,
     onNotice,
     session: sessionOptions = {},
   }: CpuOptions & { readonly onNotice: (message: string) => void },
@@ -68,7 +74,7 @@ async function compileOn(
   const initial = new Map(
     Object.entries(state).map(([name, value]) => [name, takeState(signature, name, value)]),
   );
-  const spelled = optimize(spellOut(graph));
+  const { residual: spelled, kernels } = planUpdates(optimize(spellOut(graph)), kernelElements);
   const source = new MappedWeights(wanted, onNotice);
   try {
     const { model, copiedBytes } = lower(spelled, source, { packBytes, chunkBytes });
@@ -88,6 +94,8 @@ async function compileOn(
         signature,
         model,
         session,
+        kernels,
+        threads: threads ?? availableParallelism(),
         held: source.held,
         memory: { ...plan, weights: plan.weights + copiedBytes, total: plan.total + copiedBytes },
         initial,

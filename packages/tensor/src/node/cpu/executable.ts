@@ -9,6 +9,8 @@ import { type Signature, takeInputs, takeState, typeOfState } from '../../host/s
 import type { Name } from './emit.ts';
 import type { OnnxModel } from './onnx.ts';
 import type { Session } from './runtime.ts';
+import type { UpdateKernel } from './updates/plan.ts';
+import { UpdatePool, type UpdateWork } from './updates/pool.ts';
 import type { OrtType, SharedTensor } from './worker.ts';
 
 export interface ExecutableParts {
@@ -17,6 +19,10 @@ export interface ExecutableParts {
   readonly signature: Signature;
   readonly model: Pick<OnnxModel, 'inputs' | 'outputs'>;
   readonly session: Session;
+  /** What updates states in place once the session has run. */
+  readonly kernels: readonly UpdateKernel[];
+  /** Threads of those updates. */
+  readonly threads: number;
   /** Weights that are given at each run, by the names of the model's inputs. */
   readonly held: ReadonlyMap<Name, SharedArrayBuffer>;
   readonly memory: MemoryPlan;
@@ -50,6 +56,7 @@ export class CpuExecutable implements Executable {
   readonly #feeds: Map<Name, SharedTensor>;
   readonly #fetches: Map<Name, SharedTensor>;
   readonly #states: Map<string, SharedTensor>;
+  readonly #pool: UpdatePool | undefined;
   #last: Promise<unknown> = Promise.resolve();
   #disposed: Promise<void> | undefined;
 
@@ -72,6 +79,7 @@ export class CpuExecutable implements Executable {
         this.#feeds.get(`in:${name}`) ?? share(`in:${name}`, type),
       ]),
     );
+    this.#pool = parts.kernels.length > 0 ? new UpdatePool(parts.threads) : undefined;
     for (const [name, data] of initial) viewOf(this.#states.get(name)!).set(data);
   }
 
@@ -86,7 +94,9 @@ export class CpuExecutable implements Executable {
         if (feed) viewOf(feed).set(data);
       }
       await session.run([...this.#feeds.values()], [...this.#fetches.values()]);
-      for (const name of Object.keys(graph.updates)) this.#swap(name);
+      for (const name of Object.keys(graph.updates))
+        if (this.#fetches.has(`next:${name}`)) this.#swap(name);
+      await this.#pool?.run(this.#work());
       return Object.fromEntries(
         Object.keys(graph.outputs).map((name) => [name, copyOf(this.#fetches.get(`out:${name}`)!)]),
       );
@@ -110,6 +120,7 @@ export class CpuExecutable implements Executable {
       for (const tensors of [this.#feeds, this.#fetches, this.#states]) tensors.clear();
       try {
         await this.#parts.session.release();
+        await this.#pool?.end();
       } finally {
         this.#parts.released();
       }
@@ -125,6 +136,22 @@ export class CpuExecutable implements Executable {
     const result = this.#last.then(call);
     this.#last = result.catch(() => undefined);
     return result;
+  }
+
+  /** The kernels with the arrays and numbers that they work on now. */
+  #work(): UpdateWork[] {
+    return this.#parts.kernels.map(({ size, source, operands }) => ({
+      size,
+      source,
+      operands: operands.map((operand) => {
+        const tensor =
+          operand.kind === 'state'
+            ? this.#states.get(operand.name)!
+            : this.#fetches.get(`out:${operand.output}`)!;
+        if (operand.kind === 'scalar') return viewOf(tensor)[0]!;
+        return { type: tensor.type === 'bool' ? 'bool' : 'float32', buffer: tensor.buffer };
+      }),
+    }));
   }
 
   /** A state and its next value change places: what was written becomes what is read. */
