@@ -113,3 +113,22 @@ describe.skipIf(!otherDisk)('a TMPDIR on another disk than the weights', () => {
     expect(readdirSync(temporary)).toEqual([]);
   });
 });
+
+interface Peak {
+  readonly peak: number;
+  readonly loss: number;
+  readonly slope: readonly number[];
+}
+// The high-water mark is read from /proc.
+describe.skipIf(process.platform !== 'linux')('memory at its highest', () => {
+  it('falls by a third where blocks are computed again, and nothing else changes', async () => {
+    const [kept, recomputed] = await Promise.all(
+      ['kept', 'recomputed'].map((how) =>
+        childResult<Peak>('peak', { args: [how, '10', '32', '128'], env }),
+      ),
+    );
+    expect(recomputed!.peak / kept!.peak).toBeLessThan(0.67);
+    expect(recomputed!.loss).toBe(kept!.loss);
+    expect(recomputed!.slope).toEqual(kept!.slope);
+  });
+});

@@ -72,15 +72,15 @@ const attribute = (name: string, value: AttributeValue): object => {
   if ('float' in value) return { name, f: value.float, type: 1 };
   return { name, ints: value, type: 7 };
 };
-const valueInfo = ({ name, type, shape }: OnnxValue): object => ({
+const valueInfo = (
+  { name, type, shape }: OnnxValue,
+  dimension = (dimValue: number): object => ({ dimValue }),
+): object => ({
   name,
-  type: {
-    tensorType: {
-      elemType: elementType[type],
-      shape: { dim: shape.map((dimValue) => ({ dimValue })) },
-    },
-  },
+  type: { tensorType: { elemType: elementType[type], shape: { dim: shape.map(dimension) } } },
 });
+/** An input of its rank, whatever the lengths of its axes. */
+const openValueInfo = (value: OnnxValue): object => valueInfo(value, () => ({}));
 const EXTERNAL = 1;
 const initializer = (value: OnnxInitializer): object => ({
   name: value.name,
@@ -94,7 +94,12 @@ const initializer = (value: OnnxInitializer): object => ({
       }),
 });
 
-/** The model as bytes of a `.onnx` file. */
+/**
+ * The model as bytes of a `.onnx` file.
+ *
+ * It says nothing of the lengths of axes: where ONNX Runtime can tell two tensors to be of one shape, it plans to hand the first one's memory on to the second, and holds it all the while in between,
+ * from the first attention of a gradient to the last. So inputs have no lengths, and lists of integers, from which it would infer them, are what a caller could override.
+ */
 export function encodeModel({
   nodes,
   initializers,
@@ -120,8 +125,11 @@ export function encodeModel({
         attribute: Object.entries(attributes).map(([key, value]) => attribute(key, value)),
       })),
       initializer: initializers.map(initializer),
-      input: [...inputs, ...initializers.filter((i) => plain.has(i.name))].map(valueInfo),
-      output: outputs.map(valueInfo),
+      input: [
+        ...inputs,
+        ...initializers.filter(({ name, type }) => plain.has(name) || type === 'i64'),
+      ].map(openValueInfo),
+      output: outputs.map((value) => valueInfo(value)),
     },
   });
   return ModelProto.encode(model).finish();
