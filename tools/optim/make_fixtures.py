@@ -1,11 +1,14 @@
-"""Writes fixtures/optim/*.json: optimizers as PyTorch has them, schedules as diffusers and A1111 have them, for packages/optim/test.
+"""Writes fixtures/optim/*.json: optimizers as PyTorch and their own packages have them, schedules as diffusers and A1111 have them, for packages/optim/test.
 
-    python tools/optim/make_fixtures.py STABLE_DIFFUSION_WEBUI
+    python tools/optim/make_fixtures.py [STABLE_DIFFUSION_WEBUI]
 
-STABLE_DIFFUSION_WEBUI is a checkout of AUTOMATIC1111/stable-diffusion-webui (or a fork with the same learn_schedule.py); its own module is run.
-Made with Python 3.11, torch 2.15.0, diffusers 0.42.1, and modules/textual_inversion/learn_schedule.py of v1.10.1 (sha256 in the result).
+STABLE_DIFFUSION_WEBUI is a checkout of AUTOMATIC1111/stable-diffusion-webui (or a fork with the same learn_schedule.py); its own module is run. Without it that fixture is left
+as it is.
+Made with Python 3.11, torch 2.15.0, diffusers 0.42.1, transformers 5.23.0, lion-pytorch 0.2.5, prodigyopt 1.1.2, and modules/textual_inversion/learn_schedule.py of v1.10.1
+(sha256 in the result).
 """
 
+import base64
 import hashlib
 import importlib.util
 import json
@@ -15,6 +18,9 @@ from pathlib import Path
 
 import torch
 from diffusers.optimization import get_scheduler
+from lion_pytorch import Lion
+from prodigyopt import Prodigy
+from transformers.optimization import Adafactor
 
 OUT = Path(__file__).resolve().parents[2] / "fixtures" / "optim"
 STEPS = 6
@@ -99,6 +105,73 @@ def optimizers() -> dict:
     }
 
 
+# Odd shapes: a scalar, a vector, a matrix, a kernel, a row, a column, and one whose gradient is always zero.
+SHAPES = {"scalar": [], "vector": [5], "matrix": [3, 7], "kernel": [4, 3, 3, 2], "row": [1, 6], "column": [6, 1], "silent": [2, 3]}
+TRAJECTORY = 40
+SNAPSHOTS = [1, 2, 3, 5, 10, 20, 30, 40]
+WARM = [min(1.0, step / 8) for step in range(TRAJECTORY)]
+LEVEL = [1.0] * TRAJECTORY
+
+# name: (class, settings, rates that multiply the learning rate, steps from the first whose gradients are all zero)
+TRAJECTORIES = {
+    "lion": (Lion, dict(lr=1e-2), LEVEL, 0),
+    "lion_settings": (Lion, dict(lr=3e-2, betas=(0.95, 0.98), weight_decay=0.4), WARM, 0),
+    "adafactor_relative": (Adafactor, dict(lr=None), LEVEL, 0),
+    "adafactor_relative_warmup": (Adafactor, dict(lr=None, warmup_init=True), LEVEL, 0),
+    "adafactor_rate": (Adafactor, dict(lr=2e-2, relative_step=False, scale_parameter=False), WARM, 0),
+    "adafactor_scaled": (Adafactor, dict(lr=3e-2, relative_step=False, weight_decay=0.2), LEVEL, 2),
+    "adafactor_settings": (Adafactor, dict(lr=3e-2, relative_step=False, scale_parameter=False, beta1=0.85, clip_threshold=0.6, decay_rate=-0.6,
+                                           eps=(1e-12, 1e-2), weight_decay=0.1), LEVEL, 0),
+    "prodigy": (Prodigy, dict(lr=1.0, d0=1e-4), LEVEL, 0),
+    "prodigy_diffusers": (Prodigy, dict(lr=1.0, d0=1e-4, d_coef=8.0, weight_decay=0.1, use_bias_correction=True, safeguard_warmup=True), WARM, 0),
+    "prodigy_warmup": (Prodigy, dict(lr=0.5, d0=1e-4, betas=(0.8, 0.95)), WARM, 3),
+    "prodigy_growth": (Prodigy, dict(lr=1.0, d0=1e-4, growth_rate=1.3, d_coef=2.0, beta3=0.9, eps=1e-6), LEVEL, 2),
+    "prodigy_coupled": (Prodigy, dict(lr=1.0, d0=1e-3, decouple=False, weight_decay=0.3, use_bias_correction=True), LEVEL, 0),
+    "prodigy_without_mean": (Prodigy, dict(lr=1.0, d0=1e-3, betas=(0.0, 0.99), decouple=False, weight_decay=0.1), LEVEL, 0),
+}  # fmt: skip
+
+
+def packed(tensor) -> str:
+    """Little-endian f32, base64."""
+    return base64.b64encode(tensor.detach().to(torch.float32).contiguous().numpy().tobytes()).decode()
+
+
+def trajectories() -> dict:
+    generator = torch.Generator().manual_seed(11)
+    random = lambda shape: torch.randn(shape, generator=generator)
+    start = {name: random(shape) for name, shape in SHAPES.items()}
+    # A direction of its own for every number, so that the way from the start is no random walk; then back, so that step sizes stop growing.
+    course = {name: random(shape) for name, shape in SHAPES.items()}
+    gradients = [
+        {name: torch.zeros(shape) if name == "silent" else (course[name] * (1 if step < 14 else -0.4) + 0.8 * random(shape)) * (1.0, 0.1, 3.0)[step % 3] for name, shape in SHAPES.items()}
+        for step in range(TRAJECTORY)
+    ]
+    cases = {}
+    for name, (make, settings, rates, idle) in TRAJECTORIES.items():
+        parameters = {key: value.double().requires_grad_() for key, value in start.items()}
+        optimizer = make(list(parameters.values()), **settings)
+        snapshots, found = {}, []
+        for step in range(TRAJECTORY):
+            for key, parameter in parameters.items():
+                parameter.grad = gradients[step][key].double() * (0.0 if step < idle else 1.0)
+            if settings["lr"] is not None:
+                optimizer.param_groups[0]["lr"] = settings["lr"] * rates[step]
+            optimizer.step()
+            if "d" in optimizer.param_groups[0]:
+                found.append(optimizer.param_groups[0]["d"])
+            if step + 1 in SNAPSHOTS:
+                snapshots[step + 1] = {key: packed(p) for key, p in parameters.items()}
+        cases[name] = {"settings": settings, "rates": rates, "idle": idle, "snapshots": snapshots, **({"d": found} if found else {})}
+    return {
+        "what": "lion-pytorch 0.2.5, transformers 5.23.0, prodigyopt 1.1.2 on the CPU, in float64; the rate of step i is settings.lr times rates[i]; the gradients of the first `idle` steps are 0",
+        "steps": TRAJECTORY,
+        "shapes": SHAPES,
+        "start": {key: packed(value) for key, value in start.items()},
+        "gradients": [{key: packed(value) for key, value in step.items()} for step in gradients],
+        "cases": cases,
+    }
+
+
 def schedules() -> dict:
     cases = {}
     for name, settings in SCHEDULES.items():
@@ -146,8 +219,10 @@ def write(name: str, content: dict) -> None:
 
 def main() -> None:
     write("optimizers.json", optimizers())
+    write("trajectories.json", trajectories())
     write("schedules.json", schedules())
-    write("learn_schedule.json", learn_schedule(Path(sys.argv[1])))
+    if len(sys.argv) > 1:
+        write("learn_schedule.json", learn_schedule(Path(sys.argv[1])))
 
 
 if __name__ == "__main__":

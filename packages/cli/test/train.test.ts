@@ -152,6 +152,11 @@ describe('refused before anything is computed:', () => {
     await refused(teachOn('pictures', '--lr', '0'), '--lr must be more than 0, not 0');
     await refused(teachOn('pictures', '--optimizer', 'adam'), '--optimizer must be one of adamw');
     await refused(
+      teachOn('pictures', '--optimizer', 'lion', '--lr', '1e-4', '--epsilon', '1', '--no-decouple'),
+      '--epsilon: lion has no such setting; it has --lr, --beta1, --beta2, --weight-decay',
+      '--no-decouple: lion has no such setting',
+    );
+    await refused(
       teachOn('pictures', '--resolution', '65', '--clip-skip', '99'),
       '--resolution 65: one latent stands for 8 x 8 pixels',
       '64 or 72',
@@ -179,6 +184,18 @@ describe('refused before anything is computed:', () => {
     refused(teachOn('pictures', '--precision', 'f16'), '--precision', 'f32'));
   test('a method that does not exist', () =>
     refused(['train', 'lore', '--base', 'nano'], 'lore', 'textual-inversion, lora'));
+});
+
+test('an optimizer that needs no rate takes its own flags', async () => {
+  const flags = ['--optimizer', 'prodigy', '--no-decouple', '--d-coef', '2', '--backend', 'null'];
+  const { code, stdout, stderr } = await run([...teach('pictures', 'x.pt', ...flags), '--json']);
+  expect(stderr).toMatch('nothing computed');
+  expect(code).toBe(0);
+  const [plan] = stdout
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as { memory: object });
+  expect(plan!.memory).toHaveProperty('state');
 });
 
 test('a disk that fills up is said, and leaves nothing half-written', async () => {

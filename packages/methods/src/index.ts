@@ -2,12 +2,15 @@
 export { images, withClassImages, type DataSpec } from '@sdft/data';
 export { openImages, writePng } from '@sdft/data/node';
 export {
+  adafactor,
   adamw,
   chain,
   clipByGlobalNorm,
   clipByValue,
   type GradientTransform,
+  lion,
   type Optimizer,
+  prodigy,
   sgd,
 } from '@sdft/optim';
 export {

@@ -1,5 +1,6 @@
-import { composite, UserError } from '@sdft/tensor';
-import { joinNamed, type Named, type Optimizer, recipeOf } from './transform.ts';
+import { composite } from '@sdft/tensor';
+import { decay, number, settled } from './settings.ts';
+import { decayed, joinNamed, type Named, type Optimizer, recipeOf } from './transform.ts';
 import type { Tensor } from '@sdft/tensor';
 
 export interface AdamWOptions {
@@ -15,6 +16,13 @@ export interface AdamWOptions {
   readonly weightDecay?: number | undefined;
 }
 
+export const adamwSettings = {
+  beta1: decay(0.9, 'decay of the mean gradient'),
+  beta2: decay(0.999, 'decay of the mean squared gradient'),
+  epsilon: number(1e-8, { description: 'added to the divisor', least: 0 }),
+  weightDecay: number(0.01, { description: 'weight decay', least: 0 }),
+} as const;
+
 type UpdateOptions = Record<'beta1' | 'beta2' | 'epsilon' | 'weightDecay', number>;
 
 /** (parameter, gradient, m, v, lr, correction1, correction2) -> (parameter, m, v), in the order of operations of PyTorch's `_single_tensor_adamw`. */
@@ -29,11 +37,11 @@ const adamwUpdate = composite<UpdateOptions>('adamw', {
       Tensor,
       Tensor,
     ];
-    const decayed = weightDecay === 0 ? parameter : parameter.mul(lr.mul(-weightDecay).add(1));
+    const kept = decayed(parameter, lr, weightDecay);
     const nextM = m.add(g.sub(m).mul(1 - beta1));
     const nextV = v.mul(beta2).add(g.mul(1 - beta2).mul(g));
     const deviation = nextV.sqrt().div(correction2.sqrt()).add(epsilon);
-    return [decayed.sub(nextM.mul(lr.div(correction1)).div(deviation)), nextM, nextV];
+    return [kept.sub(nextM.mul(lr.div(correction1)).div(deviation)), nextM, nextV];
   },
 });
 
@@ -45,13 +53,8 @@ const adamwUpdate = composite<UpdateOptions>('adamw', {
  * @throws UserError for settings out of range
  */
 export function adamw(options: AdamWOptions): Optimizer {
-  const { lr, beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weightDecay = 0.01 } = options;
-  for (const [name, beta] of Object.entries({ beta1, beta2 }))
-    if (!(beta >= 0 && beta < 1))
-      throw new UserError(`adamw: ${name} must lie in [0, 1), got ${beta}`);
-  if (!(epsilon >= 0)) throw new UserError(`adamw: epsilon must be at least 0, got ${epsilon}`);
-  if (!(weightDecay >= 0))
-    throw new UserError(`adamw: weightDecay must be at least 0, got ${weightDecay}`);
+  const { lr } = options;
+  const { beta1, beta2, epsilon, weightDecay } = settled('adamw', adamwSettings, options);
   return {
     lr,
     recipe: recipeOf('adamw', options),

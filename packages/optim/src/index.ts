@@ -1,7 +1,17 @@
+export { adafactor, type AdafactorOptions } from './adafactor.ts';
 export { adamw, type AdamWOptions } from './adamw.ts';
 export { chain } from './chain.ts';
 export { clipByGlobalNorm, clipByValue, globalNorm } from './clip.ts';
+export { lion, type LionOptions } from './lion.ts';
+export {
+  type OptimizerKind,
+  type OptimizerName,
+  optimizerNamed,
+  type OptimizerSetting,
+  optimizers,
+} from './optimizers.ts';
 export { piecewise, piecewiseProblem } from './piecewise.ts';
+export { prodigy, type ProdigyOptions } from './prodigy.ts';
 export {
   learningRate,
   type LearningRateOptions,
@@ -13,6 +23,7 @@ export {
   type ScheduleOptions,
 } from './schedule.ts';
 export { sgd, type SgdOptions } from './sgd.ts';
+export type { NumberSetting, Setting, Settings, SwitchSetting } from './settings.ts';
 export type {
   GradientTransform,
   Named,

@@ -36,8 +36,8 @@ export const scheduleNames = [
 export type ScheduleName = (typeof scheduleNames)[number];
 
 export interface LearningRateOptions extends ScheduleOptions {
-  /** The rate that the schedule multiplies, or A1111's text of rates and steps, which is a schedule of its own. */
-  readonly lr: ScheduledNumber;
+  /** The rate that the schedule multiplies; or A1111's text of rates and steps, or an optimizer's own rates, which are schedules of their own. */
+  readonly lr: ScheduledNumber | Schedule;
   /** Optimizer steps of the whole run. All schedules but `constant` need it. */
   readonly steps?: number | undefined;
 }
@@ -45,7 +45,7 @@ export interface LearningRateOptions extends ScheduleOptions {
 /**
  * The learning rate at each optimizer step, as diffusers' `get_scheduler` has it (`optimization.py`). With a warm-up, `constant` is its `constant_with_warmup`.
  *
- * @throws UserError where a setting is out of range, the schedule needs `steps`, or a text of rates meets another schedule
+ * @throws UserError where a setting is out of range, the schedule needs `steps`, or rates with a schedule of their own meet another
  */
 export function learningRate(options: LearningRateOptions): Schedule {
   const { lr, steps, name = 'constant', warmup = 0 } = options;
@@ -53,12 +53,14 @@ export function learningRate(options: LearningRateOptions): Schedule {
     throw new UserError(
       `schedule: warmup must be a whole number of steps, 0 or more, got ${warmup}`,
     );
-  if (typeof lr === 'string' && !isNumeric(lr)) {
+  if (typeof lr === 'object' || (typeof lr === 'string' && !isNumeric(lr))) {
+    const rates =
+      typeof lr === 'object' ? 'the rates of an optimizer without lr' : `the rates "${lr}"`;
     if (name !== 'constant' || warmup > 0)
       throw new UserError(
-        `schedule: the rates "${lr}" are a schedule of their own; give one number to use ${name === 'constant' ? 'a warm-up' : name}`,
+        `schedule: ${rates} are a schedule of their own; give one number to use ${name === 'constant' ? 'a warm-up' : name}`,
       );
-    return piecewise('learning rate', lr, steps);
+    return typeof lr === 'object' ? lr : piecewise('learning rate', lr, steps);
   }
   const base = positive('learning rate', Number(lr));
   const factor = factorOf(options, base);

@@ -1,4 +1,5 @@
 import { type Tensor, UserError } from '@sdft/tensor';
+import { decay, number, settled } from './settings.ts';
 import { joinNamed, type Optimizer, recipeOf } from './transform.ts';
 
 export interface SgdOptions {
@@ -12,18 +13,21 @@ export interface SgdOptions {
   readonly weightDecay?: number | undefined;
 }
 
+export const sgdSettings = {
+  momentum: decay(0, 'momentum'),
+  nesterov: { kind: 'switch', description: 'look ahead along the momentum', default: false },
+  weightDecay: number(0, { description: 'weight decay', least: 0 }),
+} as const;
+
 /**
  * Stochastic gradient descent as PyTorch's `SGD` (without dampening): state `momentum.NAME` where there is momentum.
  *
  * @throws UserError for settings out of range
  */
 export function sgd(options: SgdOptions): Optimizer {
-  const { lr, momentum = 0, nesterov = false, weightDecay = 0 } = options;
-  if (!(momentum >= 0 && momentum < 1))
-    throw new UserError(`sgd: momentum must lie in [0, 1), got ${momentum}`);
+  const { lr } = options;
+  const { momentum, nesterov, weightDecay } = settled('sgd', sgdSettings, options);
   if (nesterov && momentum === 0) throw new UserError('sgd: nesterov needs momentum; 0.9 is usual');
-  if (!(weightDecay >= 0))
-    throw new UserError(`sgd: weightDecay must be at least 0, got ${weightDecay}`);
   return {
     lr,
     recipe: recipeOf('sgd', options),

@@ -1,6 +1,6 @@
 /** @file What changes gradients, and what turns them into new parameters: traced functions with states, that chain. */
 import type { Shape, Tensor } from '@sdft/tensor';
-import type { Schedule } from './schedule.ts';
+import type { Schedule, ScheduledNumber } from './schedule.ts';
 
 /** Values by the name of the parameter (or state) that they belong to. */
 export type Named<T> = Readonly<Record<string, T>>;
@@ -50,14 +50,18 @@ export interface GradientTransform extends Stateful {
 
 /** Turns gradients into new parameters. */
 export interface Optimizer extends Stateful {
-  /** The learning rate, or rates as A1111 writes them (`5e-3:100, 1e-3:1000`); schedules multiply it. */
-  readonly lr: number | string;
+  /** The learning rate, which schedules multiply; or rates as A1111 writes them (`5e-3:100, 1e-3:1000`), or a schedule of the optimizer's own. */
+  readonly lr: ScheduledNumber | Schedule;
   /** New parameters and the next value of every state. */
   update(call: UpdateCall): {
     readonly parameters: Named<Tensor>;
     readonly state: Named<Tensor>;
   };
 }
+
+/** A parameter after decoupled weight decay: times 1 - `rate` `decay` (Loshchilov and Hutter 2019). `decay` 0 leaves no trace in the graph. */
+export const decayed = (parameter: Tensor, rate: Tensor, decay: number): Tensor =>
+  decay === 0 ? parameter : parameter.mul(rate.mul(-decay).add(1));
 
 /** The same record with each value changed. */
 export const mapNamed = <A, B>(

@@ -1,4 +1,4 @@
-import { type Backend, type HostArray, hostArray, reference, trace } from '@sdft/tensor';
+import { reference } from '@sdft/tensor';
 import { cpu } from '@sdft/tensor/node';
 import { describe, expect, it } from 'vitest';
 import {
@@ -6,12 +6,12 @@ import {
   chain,
   clipByGlobalNorm,
   clipByValue,
-  globalNorm,
   type GradientTransform,
   type Optimizer,
   sgd,
 } from '../src/index.ts';
 import { fixture } from './fixtures.ts';
+import { compiled } from './run.ts';
 
 type Numbers = Record<string, number[]>;
 interface Case {
@@ -43,58 +43,11 @@ const optimizerOf = (name: string, { settings, clip }: Case): Optimizer => {
   return chain(clip[0] === 'norm' ? clipByGlobalNorm(clip[1]) : clipByValue(clip[1]), optimizer);
 };
 
-const scalar = (value: number): HostArray => hostArray(Float32Array.of(value), []) as HostArray;
-const array = (name: string, values: readonly number[]): HostArray =>
-  hostArray(Float32Array.from(values), shapes[name]!) as HostArray;
 const names = Object.keys(shapes);
-
-/** An optimizer over the fixture's parameters as a compiled graph; called with a step's gradients, it gives the norm and the new parameters. */
-async function compiled(backend: Backend, optimizer: Optimizer) {
-  const states = optimizer.init(shapes);
-  const graph = trace((t) => {
-    const each = <T>(make: (name: string) => T) =>
-      Object.fromEntries(names.map((name) => [name, make(name)]));
-    const lr = t.input('lr', []);
-    const given = each((name) => t.input(`gradient ${name}`, shapes[name]!));
-    const { parameters, state } = optimizer.update({
-      gradients: given,
-      parameters: each((name) => t.state(name, shapes[name]!)),
-      state: Object.fromEntries(
-        Object.entries(states).map(([name, shape]) => [name, t.state(`state ${name}`, shape)]),
-      ),
-      numbers: Object.fromEntries(
-        Object.keys(optimizer.numbers).map((name) => [name, t.input(`number ${name}`, [])]),
-      ),
-      lr: each(() => lr),
-    });
-    return {
-      outputs: { norm: globalNorm(given), ...parameters },
-      updates: {
-        ...parameters,
-        ...Object.fromEntries(Object.entries(state).map(([name, next]) => [`state ${name}`, next])),
-      },
-    };
-  });
-  const executable = await backend.compile(graph, {
-    state: Object.fromEntries(names.map((name) => [name, array(name, start[name]!)])),
-  });
-  const run = (step: number, lr: number, given: Numbers) =>
-    executable.run({
-      lr: scalar(lr),
-      ...Object.fromEntries(names.map((name) => [`gradient ${name}`, array(name, given[name]!)])),
-      ...Object.fromEntries(
-        Object.entries(optimizer.numbers).map(([name, schedule]) => [
-          `number ${name}`,
-          scalar(schedule.at(step)),
-        ]),
-      ),
-    });
-  return { run, executable };
-}
 
 describe.each([reference, cpu()])('on $name', (backend) => {
   it.each(Object.entries(cases))('%s is what PyTorch computes', async (name, expected) => {
-    const { run, executable } = await compiled(backend, optimizerOf(name, expected));
+    const { run, executable } = await compiled(backend, optimizerOf(name, expected), shapes, start);
     for (const [step, { norm, ...parameters }] of expected.steps.entries()) {
       const result = await run(step, expected.settings.lr * rates[step]!, gradients[step]!);
       if (norm !== null) expect(result['norm']!.get() / norm).toBeCloseTo(1, 6);
@@ -116,6 +69,8 @@ describe.each([reference, cpu()])('on $name', (backend) => {
     const { run, executable } = await compiled(
       backend,
       adamw({ lr, beta1, beta2, weightDecay: 0 }),
+      shapes,
+      start,
     );
     const ones = Object.fromEntries(names.map((name) => [name, start[name]!.map(() => 0.3)]));
     let last = 0;

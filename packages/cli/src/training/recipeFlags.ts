@@ -22,6 +22,9 @@ export function addRecipeFlags(command: Command, flags: readonly RecipeFlag[]): 
     if (list) option.argParser(several);
     else if (choices) option.choices(choices);
     command.addOption(option);
+    // A lone `--no-decouple` would make Commander say `decouple: true` wherever it is not given.
+    if (option.negate)
+      command.addOption(new Option(flag.replace('--no-', '--'), description).hideHelp());
   }
   return command;
 }

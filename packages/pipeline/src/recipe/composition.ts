@@ -1,13 +1,14 @@
 /** @file From a recipe to the parts of a run. */
 import { providedBy } from '@sdft/data';
 import {
-  adamw,
   chain,
   clipByGlobalNorm,
   clipByValue,
   type GradientTransform,
   type Optimizer,
-  sgd,
+  type OptimizerName,
+  optimizerNamed,
+  optimizers,
 } from '@sdft/optim';
 import { UserError } from '@sdft/tensor';
 import type { Adapter, Method, Needs, Objective, PlainRecord } from '../contracts.ts';
@@ -79,8 +80,11 @@ export function resolveRecipe(recipe: Recipe, preset: Preset | undefined): Resol
     ofEveryRun,
   ];
   // Pictures are the user's to give; defaults only say how they are treated.
-  const useful = ({ data, ...layer }: Defaults) =>
-    recipe.data && data ? { data, ...layer } : layer;
+  const useful = ({ data, optimizer, ...layer }: Defaults) => ({
+    ...layer,
+    ...(recipe.data && data && { data }),
+    ...(optimizer && !isOfAnother(recipe.optimizer, optimizer) && { optimizer }),
+  });
   const filled = layers.map(useful).reduce<Record<string, unknown>>(filledUp, recipe);
   return {
     ...(filled as Recipe),
@@ -102,6 +106,12 @@ function filledUp(
   }
   return filled;
 }
+
+/** Whether settings belong to another optimizer than the one that is named: its rate and decay would be wrong for it. */
+const isOfAnother = (
+  named: Recipe['optimizer'],
+  { name }: NonNullable<Recipe['optimizer']>,
+): boolean => named?.name !== undefined && name !== undefined && named.name !== name;
 
 /** Any of 2^32, so that a run without a seed can be repeated with the one that its recipe tells. */
 const freshSeed = (): number => crypto.getRandomValues(new Uint32Array(1))[0]!;
@@ -168,42 +178,40 @@ function methodOf(
   return { adapters, objective };
 }
 
-const optimizers: Readonly<
-  Record<string, (options: Parameters<typeof adamw>[0] & Parameters<typeof sgd>[0]) => Optimizer>
-> = { adamw, sgd };
-
-/** Settings that an optimizer does not have, by its name. */
-const foreign: Readonly<Record<string, readonly string[]>> = {
-  adamw: ['momentum', 'nesterov'],
-  sgd: ['beta1', 'beta2', 'epsilon'],
-};
-
 function optimizerOf(recipe: ResolvedRecipe, given: Optimizer | undefined): Optimizer {
   const { clip, clipMode = 'norm' } = recipe;
   const limit =
     clip === undefined ? [] : [clipMode === 'norm' ? clipByGlobalNorm(clip) : clipByValue(clip)];
   if (given) return chain(...limit, given);
-  const { name = 'adamw', lr, before = [], ...settings } = recipe.optimizer ?? {};
-  const make = Object.hasOwn(optimizers, name) ? optimizers[name] : undefined;
-  if (!make)
-    throw new UserError(
-      `optimizer.name must be one of ${Object.keys(optimizers).join(', ')}, not ${JSON.stringify(name)}`,
-    );
-  if (lr === undefined)
-    throw new UserError(
-      'optimizer.lr is missing: the optimizer has no learning rate; say optimizer: { name: adamw, lr: 5e-3 }',
-    );
-  const misplaced = Object.keys(settings).filter((key) => foreign[name]?.includes(key));
-  if (misplaced.length > 0)
-    throw new UserError(
-      misplaced.map((key) => `optimizer.${key}: ${name} has no such setting`).join('\n'),
-    );
+  const { name = 'adamw', before = [], ...settings } = recipe.optimizer ?? {};
+  const problem = optimizerProblem(name, settings);
+  if (problem !== undefined) throw new UserError(problem);
   const first: GradientTransform[] = before.map(({ name: kind, max }) =>
     kind === 'clipByGlobalNorm' ? clipByGlobalNorm(max) : clipByValue(max),
   );
-  return chain(...first, ...limit, make({ lr, ...settings }));
+  return chain(...first, ...limit, optimizerNamed({ name, ...settings }));
 }
 
+/** What is wrong with an optimizer's settings, in the words of a recipe: `optimizer.lr` where the optimizer itself says `lr`. */
+function optimizerProblem(name: string, settings: PlainRecord): string | undefined {
+  if (!isOptimizerName(name))
+    return `optimizer.name must be one of ${Object.keys(optimizers).join(', ')}, not ${JSON.stringify(name)}`;
+  const { needsRate, settings: known } = optimizers[name];
+  if (needsRate && settings['lr'] === undefined)
+    return `optimizer.lr is missing: ${name} has no learning rate; say optimizer: { name: ${name}, lr: 1e-4 }`;
+  const has = ['lr', ...Object.keys(known)];
+  const misplaced = Object.keys(settings).filter((key) => !has.includes(key));
+  return misplaced.length === 0
+    ? undefined
+    : misplaced
+        .map(
+          (key) =>
+            `optimizer.${key}: ${name} has no such setting; it has ${has.map((own) => `optimizer.${own}`).join(', ')}`,
+        )
+        .join('\n');
+}
+
+const isOptimizerName = (name: string): name is OptimizerName => Object.hasOwn(optimizers, name);
+
 /** Whether a recipe can say everything about an optimizer. */
-export const isNamed = (optimizer: Optimizer): boolean =>
-  Object.hasOwn(optimizers, optimizer.recipe.name);
+export const isNamed = (optimizer: Optimizer): boolean => isOptimizerName(optimizer.recipe.name);

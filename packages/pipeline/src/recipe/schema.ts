@@ -1,7 +1,8 @@
 /** @file The recipe: a run as plain data, the same in the builder, in a YAML file, behind the flags of the command line, and beside the results. */
 import { emphases } from '@sdft/models';
-import { piecewiseProblem, scheduleNames } from '@sdft/optim';
+import { optimizers, piecewiseProblem, scheduleNames } from '@sdft/optim';
 import { z } from 'zod';
+import { settingSchemas } from './optimizerSchema.ts';
 
 import { promptSyntaxes } from '../encoding/prompts.ts';
 
@@ -17,7 +18,6 @@ const describe = <T extends z.ZodType>(schema: T, description: string, flag?: st
 const whole = (least: number) => z.int().min(least);
 const positive = z.number().positive();
 const share = z.number().min(0).max(1);
-const shareBelowOne = z.number().min(0).lt(1);
 const rate = z.union([positive, z.string()]).superRefine((value, context) => {
   const problem = typeof value === 'string' ? piecewiseProblem(value) : undefined;
   if (problem !== undefined) context.addIssue({ code: 'custom', message: problem });
@@ -70,22 +70,13 @@ const dataSchema = z.strictObject({
 });
 
 const optimizerSchema = z.strictObject({
-  name: describe(z.string(), 'adamw or sgd', '--optimizer <name>').optional(),
+  name: describe(z.string(), Object.keys(optimizers).join(', '), '--optimizer <name>').optional(),
   lr: describe(
     rate,
     'learning rate, or rates with the step up to which each holds: "5e-3:100, 1e-3:1000, 1e-5"',
     '--lr <rate>',
   ).optional(),
-  weightDecay: describe(z.number().min(0), 'weight decay', '--weight-decay <x>').optional(),
-  beta1: describe(shareBelowOne, 'adamw: decay of the mean gradient', '--beta1 <x>').optional(),
-  beta2: describe(
-    shareBelowOne,
-    'adamw: decay of the mean squared gradient',
-    '--beta2 <x>',
-  ).optional(),
-  epsilon: describe(z.number().min(0), 'adamw: added to the divisor', '--epsilon <x>').optional(),
-  momentum: describe(share, 'sgd: momentum').optional(),
-  nesterov: describe(z.boolean(), 'sgd: look ahead along the momentum').optional(),
+  ...settingSchemas,
   before: describe(
     z.array(z.strictObject({ name: z.enum(['clipByGlobalNorm', 'clipByValue']), max: rate })),
     'transforms that gradients go through first; clip says the same for one',

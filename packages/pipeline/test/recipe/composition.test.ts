@@ -47,6 +47,19 @@ describe('defaults', () => {
   });
 });
 
+describe('the optimizer', () => {
+  const resolved = (optimizer: Recipe['optimizer'], seed = 1) =>
+    resolveRecipe({ ...recipe, optimizer, seed } as Recipe, preset).optimizer;
+
+  it("takes a preset's rate and decay only where it is the preset's own", () => {
+    expect(resolved(undefined)).toEqual({ name: 'adamw', lr: 1e-3, weightDecay: 0.02 });
+    expect(resolved({ beta1: 0.5 })).toMatchObject({ name: 'adamw', lr: 1e-3, beta1: 0.5 });
+    expect(resolved({ name: 'adamw', lr: 1 })).toMatchObject({ lr: 1, weightDecay: 0.02 });
+    expect(resolved({ name: 'prodigy' })).toEqual({ name: 'prodigy' });
+    expect(resolved({ name: 'lion', lr: 1e-4 })).toEqual({ name: 'lion', lr: 1e-4 });
+  });
+});
+
 describe('parts', () => {
   const composed = async (more: Partial<Recipe>) => {
     const problems = new Problems();
@@ -81,12 +94,25 @@ describe('parts', () => {
     });
   });
 
+  it('may be an optimizer that needs no rate', async () => {
+    const prodigy = await composed({ optimizer: { name: 'prodigy', dCoef: 2, decouple: false } });
+    expect(prodigy.optimizer.lr).toBe(1);
+    expect(prodigy.optimizer.recipe).toEqual({ name: 'prodigy', dCoef: 2, decouple: false });
+    const { optimizer } = await composed({ optimizer: { name: 'adafactor' } });
+    expect(optimizer.lr).toMatchObject({ at: expect.any(Function) });
+  });
+
   it.each([
-    [{ optimizer: { name: 'adam' } }, /optimizer.name must be one of adamw, sgd, not "adam"/],
+    [
+      { optimizer: { name: 'adam' } },
+      /optimizer.name must be one of adamw, lion, adafactor, prodigy, sgd, not "adam"/,
+    ],
     [
       { optimizer: { name: 'sgd', lr: 1, beta1: 0.5, weightDecay: 0 } },
-      /optimizer.beta1: sgd has no such setting/,
+      /optimizer.beta1: sgd has no such setting; it has optimizer.lr, optimizer.momentum, optimizer.nesterov, optimizer.weightDecay/,
     ],
+    [{ optimizer: { name: 'lion' } }, /optimizer.lr is missing: lion has no learning rate/],
+    [{ optimizer: { name: 'prodigy', d0: -1 } }, /prodigy: d0 must be more than 0, got -1/],
     [{ optimizer: { name: 'adamw', beta2: 1 } }, /adamw: beta2 must lie in \[0, 1\)/],
     [{ method: undefined, rank: undefined }, /nothing is trainable: name a method/],
     [

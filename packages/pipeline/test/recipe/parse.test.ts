@@ -156,6 +156,14 @@ describe('flags', () => {
     const names = flags.map(({ flag: full }) => full.split(' ')[0]);
     expect(new Set(names).size).toBe(names.length);
     for (const { description } of flags) expect(description).not.toBe('');
+    expect(flag('--beta1')).toMatchObject({ path: ['optimizer', 'beta1'] });
+    expect(flag('--d-coef')).toMatchObject({ path: ['optimizer', 'dCoef'] });
+    expect(flag('--nesterov').flag).toBe('--nesterov');
+    expect(flag('--no-decouple').path).toEqual(['optimizer', 'decouple']);
+    expect(flag('--weight-decay').description).toBe('weight decay');
+    expect(flag('--beta2').description).toMatch(
+      /adamw, prodigy: decay of the mean squared gradient; lion: decay of the mean gradient/,
+    );
   });
 
   it('give values as the recipe holds them', () => {
