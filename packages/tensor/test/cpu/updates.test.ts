@@ -80,12 +80,8 @@ describe('updates by kernels', () => {
   it('leave what a result shares, and what is no element-wise function of equal sizes', () =>
     compare(
       trace((t) => {
-        const [a, b, c, d] = [
-          t.state('a', [4]),
-          t.state('b', [4]),
-          t.state('c', [2, 2]),
-          t.state('d', [4]),
-        ];
+        const [a, b, c] = [t.state('a', [4]), t.state('b', [4]), t.state('c', [2, 2])];
+        t.state('d', [4]);
         const shared = a.add(1).mul(b);
         return {
           outputs: { shared, product: shared.mul(2) },

@@ -1,7 +1,7 @@
 /** @file The memory that one step of a network takes, `kept|recomputed` activations, of DEPTH layers of CHANNELS channels on SIZE x SIZE pixels. */
 import { readFileSync } from 'node:fs';
-import { apply, grad, groupNorm, silu, type Tensor, trace } from '@sdft/tensor';
-import { cpu } from '@sdft/tensor/node';
+import { apply, grad, groupNorm, silu, type Tensor, trace } from '../../../src/index.ts';
+import { cpu } from '../../../src/node/index.ts';
 import { drawn } from '../support/compute.ts';
 
 const [how, ...numbers] = process.argv.slice(2);
