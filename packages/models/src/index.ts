@@ -31,6 +31,7 @@ export {
   type ScalingEmphasis,
   scalingOf,
 } from './prompts/emphasis.ts';
+export { type NetworkTag, promptNetworks } from './prompts/networks.ts';
 export { readPrompt } from './prompts/readPrompt.ts';
 export { promptSchedule, type ScheduledText } from './prompts/schedule.ts';
 export { vaeLayers } from './vae/layers.ts';

@@ -49,7 +49,9 @@ export function generateCommand(summary: string): Command {
   const command = defineCommand('generate', summary);
   addBaseOptions(command);
   for (const [name, what] of Object.entries(learnedFlags))
-    command.option(`--${name} <file[:strength]>`, `${what}; again for more`, several);
+    command
+      .option(`--${name} <file[:strength]>`, `${what}; again for more`, several)
+      .option(`--${name}-dir <dir>`, `folder in which prompts find ${what} by name`);
   command
     .option('--prompt <text>', 'what to draw; again for more prompts', several)
     .option('--negative <text>', 'what not to draw')

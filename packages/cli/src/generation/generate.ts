@@ -13,6 +13,7 @@ import { Output } from '../terminal/output.ts';
 import { counted } from '../terminal/quantities.ts';
 import { refuseNonFinite } from '../weights/refuseNonFinite.ts';
 import { openLearned } from './learned.ts';
+import { openMentioned, tagsIn } from './mentioned.ts';
 import { LatentFile, type PromptIds, readLatents, readPromptIds } from './tensorFiles.ts';
 
 /** Draws what the flags say and writes the pictures, each as soon as it is there. Throws UserError. */
@@ -22,7 +23,8 @@ export async function generate(flags: GenerateFlags): Promise<void> {
   const backend = await backendNamed(flags.backend);
   const base = await openBase(flags.base, flags);
   output.note(baseText(flags.base, base.weights, base.schedule.config, base.notes));
-  const learned = await openLearned(flags, base);
+  const given = await openLearned(flags, base);
+  const { learned, prompts } = await openMentioned(flags, base, flags.prompt ?? [''], given);
   const plan = planned(flags, base, learned);
   const file = (index: number): string =>
     join(out, `${String(index).padStart(5, '0')}-seed-${plan.seed + (index % plan.n)}.png`);
@@ -30,6 +32,9 @@ export async function generate(flags: GenerateFlags): Promise<void> {
     checkTarget('--out', file(index), force);
   if (saveLatents !== undefined) checkTarget('--save-latents', saveLatents, force);
   if (saveTrajectory !== undefined) checkTarget('--save-trajectory', saveTrajectory, force);
+  const unread = flags.promptSyntax === 'plain' ? plan.prompts.flatMap(tagsIn) : [];
+  if (unread.length > 0)
+    output.warn(`${unread[0]} is read as text; say --prompt-syntax a1111 to have it read`);
   for (const one of learned) tell(one, flags, output);
   refuseNonFinite(flags.base, base.weights);
 
@@ -48,13 +53,14 @@ export async function generate(flags: GenerateFlags): Promise<void> {
     promptSyntax: flags.promptSyntax,
     emphasis: flags.emphasis,
   };
-  for (const prompt of plan.prompts) generator.check(prompt, options);
+  for (const { text, strengths } of prompts) generator.check(text, { ...options, strengths });
   const [final, trajectory] = [new LatentFile(), new LatentFile()];
   output.note(`drawing ${counted(plan.n * plan.prompts.length, 'picture')}, seed ${plan.seed}`);
   const line = output.progress({ title: 'drawing', total: plan.calls });
-  for (const [i, prompt] of plan.prompts.entries()) {
-    await generator.generate(prompt, {
+  for (const [i, { text, strengths }] of prompts.entries()) {
+    await generator.generate(text, {
       ...options,
+      strengths,
       onStep: ({ step, latents }) => {
         line.step({ steps: latents.shape[0]! });
         if (saveTrajectory !== undefined) trajectory.add(`latents.${step}`, latents);
@@ -66,7 +72,7 @@ export async function generate(flags: GenerateFlags): Promise<void> {
         output.record({
           file: path,
           seed,
-          ...(plan.options.promptIds === undefined && { prompt }),
+          ...(plan.options.promptIds === undefined && { prompt: plan.prompts[i] }),
         });
         if (saveLatents !== undefined) final.add('latents', latents);
       },

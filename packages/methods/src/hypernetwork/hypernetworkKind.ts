@@ -10,6 +10,8 @@ import { structureText } from './structure.ts';
 export const hypernetworkKind: LearnedKind = {
   name: 'hypernetwork',
   summary: 'a trained hypernetwork',
+  endings: ['.pt', '.safetensors'],
+  tags: ['hypernet'],
   async open(file, base): Promise<Learned> {
     const found = await readHypernetwork(file);
     const { structure, modules } = found;

@@ -12,6 +12,8 @@ import { readNetwork } from './files/readNetwork.ts';
 export const loraKind: LearnedKind = {
   name: 'lora',
   summary: 'a trained LoRA or a relative',
+  endings: ['.safetensors', '.pt', '.ckpt', '.bin'],
+  tags: ['lora', 'lyco'],
   async open(file: string, base: Base): Promise<Learned> {
     const network = await readNetwork(file);
     const changes = changesIn(network, base, file);

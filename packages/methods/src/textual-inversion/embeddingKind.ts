@@ -9,16 +9,21 @@ import { textualInversion } from './textualInversion.ts';
 export const embeddingKind: LearnedKind = {
   name: 'embedding',
   summary: 'a trained word',
-  async open(file: string, base: Base): Promise<Learned> {
+  endings: ['.safetensors', '.pt', '.bin', '.png'],
+  async open(
+    file: string,
+    base: Base,
+    { name: called }: { readonly name?: string } = {},
+  ): Promise<Learned> {
     const { name, layout, vectors, width } = await readEmbedding(file);
     if (width !== base.textEncoder.hiddenSize)
       throw new UserError(
         `${file}: its vectors are ${width} wide, those of ${base.name} ${base.textEncoder.hiddenSize}: it was trained on another kind of model`,
       );
     const names =
-      layout === 'diffusers' && name !== undefined
+      called === undefined && layout === 'diffusers' && name !== undefined
         ? [name]
-        : [stemOf(file), ...(name === undefined ? [] : [name])];
+        : [called ?? stemOf(file), ...(name === undefined ? [] : [name])];
     const token = wordOf(names, base.tokenizer);
     if (token === undefined)
       throw new UserError(

@@ -2,6 +2,7 @@ import { UserError } from '@sdft/tensor';
 import { describe, expect, it } from 'vitest';
 import { parseAttention } from '../../src/prompts/attention.ts';
 import { weightedPrompt } from '../../src/prompts/composition.ts';
+import { promptNetworks } from '../../src/prompts/networks.ts';
 import { promptSchedule } from '../../src/prompts/schedule.ts';
 import { fixture } from '../tokenizer/fixtures.ts';
 
@@ -9,6 +10,11 @@ const parsed = fixture<{
   attention: [text: string, parts: [string, number][] | null][];
   schedules: [text: string, steps: number, texts: [number, string][]][];
   composed: [text: string, parts: [string, number][]][];
+  networks: [
+    text: string,
+    rest: string,
+    found: [name: string, positional: string[], named: Record<string, string>][],
+  ][];
 }>('prompts/parse.json');
 
 describe('parseAttention', () => {
@@ -39,5 +45,17 @@ describe('weightedPrompt', () => {
 
   it('refuses what AND composes', () => {
     expect(() => weightedPrompt('a cat AND a dog :0.5')).toThrow(/AND composes several prompts/);
+  });
+});
+
+describe('promptNetworks', () => {
+  it.each(parsed.networks)('reads %j as A1111 does', (prompt, rest, found) => {
+    const { text, networks } = promptNetworks(prompt);
+    expect(text).toBe(rest);
+    // A1111 gathers them by name.
+    const byName = [...new Set(networks.map(({ name }) => name))].flatMap((name) =>
+      networks.filter((network) => network.name === name),
+    );
+    expect(byName.map(({ name, positional, named }) => [name, positional, named])).toEqual(found);
   });
 });

@@ -28,8 +28,16 @@ export interface LearnedKind {
   readonly name: string;
   /** One line for people. */
   readonly summary: string;
-  /** Throws UserError, naming the file, where it is none of this kind or does not fit the base. */
-  open(file: string, base: Base): Promise<Learned>;
+  /** What its files may end in, in lower case: `.safetensors`. */
+  readonly endings: readonly string[];
+  /** How A1111's prompts ask for a file of this kind: `lora`, for `<lora:NAME:0.8>`. Where there are none, a file's name is a word that prompts say. */
+  readonly tags?: readonly string[];
+  /**
+   * Throws UserError, naming the file, where it is none of this kind or does not fit the base.
+   *
+   * @param options `name`: what prompts call it, where that is a word
+   */
+  open(file: string, base: Base, options?: { readonly name?: string }): Promise<Learned>;
 }
 
 /** Draws pictures; compiled networks are kept from one prompt to the next. */
