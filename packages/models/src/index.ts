@@ -32,6 +32,7 @@ export {
   scalingOf,
 } from './prompts/emphasis.ts';
 export { type NetworkTag, promptNetworks } from './prompts/networks.ts';
+export { parametersText, parseParameters, type PictureParameters } from './prompts/parameters.ts';
 export { readPrompt } from './prompts/readPrompt.ts';
 export { promptSchedule, type ScheduledText } from './prompts/schedule.ts';
 export { vaeLayers } from './vae/layers.ts';
