@@ -17,6 +17,8 @@ export interface Change {
   readonly dora?: DoraNorm | undefined;
   /** `ia3`: inputs are scaled, not outputs. */
   readonly onInput?: boolean | undefined;
+  /** `ia3`: outputs are scaled with their bias (PEFT), not what the weight gives alone (LyCORIS). */
+  readonly withBias?: boolean | undefined;
 }
 
 /** A factor that is 1 while training. */
@@ -48,10 +50,14 @@ export function changedParameters(
       return { ...added('weight', trained['diff']), ...added('bias', trained['diff_b']) };
     case 'ia3': {
       const weight = layer.parameter('weight');
-      const factor = trained['weight']!.reshape(
-        weight.shape.map((length, axis) => (axis === (change.onInput ? 1 : 0) ? length : 1)),
-      );
-      return { weight: weight.mul(times(factor, strength).add(1)) };
+      const factor = times(trained['weight']!, strength).add(1);
+      const axis = change.onInput ? 1 : 0;
+      const spread = weight.shape.map((length, i) => (i === axis ? length : 1));
+      const hasBias = change.withBias && !change.onInput && layer.parameters['bias'];
+      return {
+        weight: weight.mul(factor.reshape(spread)),
+        ...(hasBias && { bias: layer.parameter('bias').mul(factor.reshape([-1])) }),
+      };
     }
     default: {
       const weight = layer.parameter('weight');

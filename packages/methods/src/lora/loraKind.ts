@@ -46,8 +46,8 @@ export function changesIn(network: Network, base: Base, file: string): ReadonlyM
       const trained = Object.fromEntries(
         Object.entries(shapes).map(([name, shape]) => [name, constant(shape, 0)]),
       );
-      const { algorithm, scale, onInput } = learned;
-      return [path, { algorithm, scale, trained, onInput }];
+      const { algorithm, scale, onInput, withBias } = learned;
+      return [path, { algorithm, scale, trained, onInput, withBias }];
     }),
   );
 }

@@ -28,17 +28,19 @@ export function scaleIn(
   path: string,
   rank: number | undefined,
 ): number | undefined {
-  if (rank === undefined) return undefined;
   const [root = ''] = path.split('.', 1);
+  // PEFT divides by it even where matrices are full.
+  const divisor = rank ?? configs[`${root}.r`];
+  if (typeof divisor !== 'number') return undefined;
   const inner = path.slice(root.length + 1);
   const patterns = configs[`${root}.alpha_pattern`];
   const own =
     typeof patterns === 'object' && patterns !== null
       ? Object.entries(patterns).find(([pattern]) => meant(pattern, inner))?.[1]
       : undefined;
-  const alpha: unknown = own ?? configs[`${root}.lora_alpha`];
+  const alpha: unknown = own ?? configs[`${root}.lora_alpha`] ?? configs[`${root}.alpha`];
   if (typeof alpha !== 'number') return undefined;
-  return alpha / (configs[`${root}.use_rslora`] === true ? Math.sqrt(rank) : rank);
+  return alpha / (configs[`${root}.use_rslora`] === true ? Math.sqrt(divisor) : divisor);
 }
 
 /** PEFT's patterns are the end of a name, or a whole one after ^. Those that are other regular expressions are not run. */

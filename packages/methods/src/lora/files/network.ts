@@ -7,7 +7,7 @@ import type { Change } from '../change.ts';
 export type LayerTensors = Readonly<Record<string, Weight>>;
 
 /** What is learned at one layer. */
-export interface LearnedLayer extends Pick<Change, 'algorithm' | 'scale' | 'onInput'> {
+export interface LearnedLayer extends Pick<Change, 'algorithm' | 'scale' | 'onInput' | 'withBias'> {
   readonly tensors: LayerTensors;
 }
 

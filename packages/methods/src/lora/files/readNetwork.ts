@@ -3,6 +3,7 @@ import { findNonFinite, readFloat32 } from '@sdft/models';
 import { openTensorFile } from '@sdft/models/node';
 import { UserError, type Weight } from '@sdft/tensor';
 import { adapterMetadata, scaleIn } from './adapterMetadata.ts';
+import { floats } from './writeNetwork.ts';
 import { pathOfKohya, pathOfPeft } from './layerNames.ts';
 import { type LayerTensors, type LearnedLayer, type Network, rankOf } from './network.ts';
 
@@ -25,6 +26,7 @@ const peftParts: readonly (readonly [RegExp, string])[] = [
   [/\.lora_magnitude_vector(\.[^.]+)?(\.weight)?$/, 'dora_scale'],
   [/\.lora(_linear_layer)?\.down\.weight$/, 'lora_down'],
   [/\.lora(_linear_layer)?\.up\.weight$/, 'lora_up'],
+  [/\.ia3_l(\.[^.]+)?$/, 'ia3_l'],
   [/_lora\.down\.weight$/, 'lora_down'],
   [/_lora\.up\.weight$/, 'lora_up'],
   [/\.(?:alpha|hada_(?:w[12]_[ab]|t[12])|lokr_(?:w[12](?:_[ab])?|t2))$/, ''],
@@ -117,7 +119,7 @@ function learnedLayer(
       : (has('lokr_w1') || has('lokr_w1_a', 'lokr_w1_b')) &&
           (has('lokr_w2') || has('lokr_w2_a', 'lokr_w2_b'))
         ? 'lokr'
-        : has('weight')
+        : has('weight') || has('ia3_l')
           ? 'ia3'
           : has('diff')
             ? 'full'
@@ -128,6 +130,7 @@ function learnedLayer(
     throw new UserError(
       `${where} has ${Object.keys(parts).join(', ')}, which is no whole change of a layer; is the file cut short?`,
     );
+  if (tensors['ia3_l']) return peftFactors(tensors['ia3_l']);
   const rank = rankOf({ algorithm, tensors });
   const known = alpha === undefined ? undefined : numberIn(alpha, `${where}.alpha`);
   return {
@@ -135,7 +138,19 @@ function learnedLayer(
     tensors: tensors as LayerTensors,
     ...(onInput && { onInput: numberIn(onInput, `${where}.on_input`) === 1 }),
     // Where there is no rank, LyCORIS writes an alpha that means 1.
-    scale: rank === undefined ? 1 : known === undefined ? undefined : known / rank,
+    scale: known === undefined ? undefined : rank === undefined ? 1 : known / rank,
+  };
+}
+
+/** PEFT's IA3 holds the factors themselves, [1, in] or [out, 1], and scales whole outputs. */
+function peftFactors(weight: Weight): LearnedLayer {
+  const values = readFloat32(weight).map((factor) => factor - 1);
+  return {
+    algorithm: 'ia3',
+    scale: 1,
+    tensors: { weight: floats(values, [values.length]) },
+    onInput: weight.shape[0] === 1,
+    withBias: true,
   };
 }
 
