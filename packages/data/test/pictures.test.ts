@@ -40,6 +40,20 @@ describe('toRgb', () => {
 });
 
 describe('writePng', () => {
+  it('keeps texts, of Latin letters and of others', async () => {
+    const path = join(folderOf(), 'texts.png');
+    const texts = { parameters: 'a cat, é\nSteps: 20', Comment: '少年' };
+    await writePng(path, picture, { texts });
+    const { comments, width } = await sharp(path).metadata();
+    expect(comments?.map(({ keyword, text }) => [keyword, text])).toEqual(Object.entries(texts));
+    expect(width).toBe(64);
+    expect(await sharp(path).raw().toBuffer()).toEqual(
+      await sharp(await encodePng(picture))
+        .raw()
+        .toBuffer(),
+    );
+  });
+
   it('writes what was shown', async () => {
     const path = join(folderOf(), 'new/folder/x.png');
     await writePng(path, picture);

@@ -87,6 +87,7 @@ export {
 export { type Hypernetwork, readHypernetwork } from './hypernetwork/readHypernetwork.ts';
 export { lora, loraPreset } from './lora/lora.ts';
 export type { LoraOptions } from './lora/settings.ts';
+export { type Png, readPng } from './png/readPng.ts';
 export { denoise, type DenoiseOptions } from './objectives/denoise.ts';
 export { withPrior, type WithPriorOptions } from './objectives/withPrior.ts';
 export {

@@ -31,6 +31,7 @@ export interface GenerateFlags extends CommonOptions, BaseOptions {
   readonly saveTrajectory?: string;
   readonly out: string;
   readonly backend: BackendName;
+  readonly like?: string;
   readonly force?: boolean;
 }
 
@@ -107,9 +108,10 @@ export function generateCommand(summary: string): Command {
     )
     .option('--save-latents <file>', 'write the final latents, as the sampler leaves them')
     .option('--save-trajectory <file>', 'write latents.K after each sampler step K')
+    .option('--like <picture>', 'settings of a PNG that sdft or A1111 drew; flags override them')
     .action(async (flags: GenerateFlags) => {
       const { generate } = await import('../generation/generate.ts');
-      await generate(flags);
+      await generate(flags, (attribute) => command.getOptionValueSource(attribute) === 'cli');
     });
   requireOption(command, '--out <dir>', 'folder for the pictures, NUMBER-seed-SEED.png').option(
     '--force',

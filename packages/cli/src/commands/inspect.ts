@@ -14,20 +14,38 @@ export function inspectCommand(summary: string): Command {
   const command = defineCommand('inspect', summary)
     .argument(
       '<path>',
-      'a checkpoint, an embedding, any .safetensors, .ckpt, .pt or .bin, or a folder',
+      'a checkpoint, an embedding, a picture with its settings, any .safetensors, .ckpt, .pt or .bin, or a folder',
     )
     .option('--hash', 'also the sha256 of every tensor and of the file, which reads all of it')
     .option('--tensors', 'list every tensor; --json always does')
     .action(run);
-  return complete(command, 'inspect model.safetensors --hash', 'inspect embedding.pt --tensors');
+  return complete(
+    command,
+    'inspect model.safetensors --hash',
+    'inspect embedding.pt --tensors',
+    'inspect picture.png',
+  );
 }
 
 async function run(path: string, options: InspectOptions): Promise<void> {
   const output = new Output(options.json ?? false);
+  if (/\.png$/i.test(path) && (await inspectPicture(path, output))) return;
   const { inspectFile } = await import('@sdft/models/node');
   const found = await inspectFile(path, { hash: options.hash ?? false });
   output.record(found);
   if (!output.json) output.print(described(found, options.tensors ?? false));
+}
+
+/** Says what a picture was drawn by. False where it does not say so. */
+async function inspectPicture(path: string, output: Output): Promise<boolean> {
+  const { textIn } = await import('../generation/parameters.ts');
+  const { parseParameters } = await import('@sdft/models');
+  const text = textIn(path);
+  if (text === undefined) return false;
+  const { prompt, negative, settings } = parseParameters(text);
+  output.record({ path, format: 'png', tensors: {}, metadata: { prompt, negative, settings } });
+  if (!output.json) output.print(`${path}: a picture, drawn by\n${text}`);
+  return true;
 }
 
 const MOST_GROUPS = 30;

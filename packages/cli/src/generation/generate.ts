@@ -13,11 +13,21 @@ import { Output } from '../terminal/output.ts';
 import { counted } from '../terminal/quantities.ts';
 import { refuseNonFinite } from '../weights/refuseNonFinite.ts';
 import { openLearned } from './learned.ts';
+import { likePicture, modelHash, textOf } from './parameters.ts';
 import { openMentioned, tagsIn } from './mentioned.ts';
 import { LatentFile, type PromptIds, readLatents, readPromptIds } from './tensorFiles.ts';
 
-/** Draws what the flags say and writes the pictures, each as soon as it is there. Throws UserError. */
-export async function generate(flags: GenerateFlags): Promise<void> {
+/**
+ * Draws what the flags say and writes the pictures, each as soon as it is there, with its settings.
+ *
+ * @param typed whether a flag was typed, by its attribute
+ * @throws UserError
+ */
+export async function generate(
+  typedFlags: GenerateFlags,
+  typed: (attribute: string) => boolean,
+): Promise<void> {
+  const flags = likePicture(typedFlags, typed);
   const output = new Output(flags.json ?? false);
   const { out, force = false, saveLatents, saveTrajectory, cfg, steps } = flags;
   const backend = await backendNamed(flags.backend);
@@ -56,6 +66,9 @@ export async function generate(flags: GenerateFlags): Promise<void> {
   for (const { text, strengths } of prompts) generator.check(text, { ...options, strengths });
   const [final, trajectory] = [new LatentFile(), new LatentFile()];
   output.note(`drawing ${counted(plan.n * plan.prompts.length, 'picture')}, seed ${plan.seed}`);
+  const hash = modelHash(flags.base);
+  // Whoever waits for it hears of an error.
+  hash.catch(() => undefined);
   const line = output.progress({ title: 'drawing', total: plan.calls });
   for (const [i, { text, strengths }] of prompts.entries()) {
     await generator.generate(text, {
@@ -67,7 +80,11 @@ export async function generate(flags: GenerateFlags): Promise<void> {
       },
       onPicture: async ({ picture, latents, seed }, index) => {
         const path = file(i * plan.n + index);
-        await writePng(path, picture, { force });
+        const [height, width] = picture.shape as [number, number, number];
+        const about = { prompt: plan.prompts[i]!, seed, height, width, hash: await hash };
+        // Ids that came in place of a prompt are no text.
+        const texts = plan.options.promptIds ? {} : { parameters: textOf(flags, about) };
+        await writePng(path, picture, { force, texts });
         output.print(path);
         output.record({
           file: path,

@@ -1,0 +1,103 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { writePng } from '@sdft/data/node';
+import ndarray from 'ndarray';
+import { describe, expect, test } from 'vitest';
+import { jsonLines, sdft, temporaryFolder } from './sdft.ts';
+
+const folder = temporaryFolder();
+const at = (name: string): string => join(folder, name);
+const run = (...args: readonly string[]) => sdft(args, { cwd: folder });
+
+/** A PNG with a text, and nothing on it. */
+const picture = (name: string, parameters: string) =>
+  writePng(at(name), ndarray(new Uint8Array(3 * 64), [8, 8, 3]), { texts: { parameters } });
+
+describe('the settings in a picture', () => {
+  test('draw it again, flags overriding them, and inspect shows them', async () => {
+    const prompt = 'a (drawing:1.3) of 少年, "boy": outline';
+    const drawn = await run(
+      ...['generate', '--base', 'nano', '--prompt-syntax', 'a1111', '--prompt', prompt],
+      ...['--negative', 'a, b', '--steps', '2', '--cfg', '3', '--seed', '7', '--size', '64'],
+      ...['--sampler', 'euler', '--sigmas', 'karras', '--emphasis', 'no-norm', '--out', 'first'],
+    );
+    expect(drawn.code, drawn.stderr).toBe(0);
+    const like = ['generate', '--base', 'nano', '--like', 'first/00000-seed-7.png'];
+    const again = await run(...like, '--out', 'again');
+    expect(again.code, again.stderr).toBe(0);
+    const first = readFileSync(at('first/00000-seed-7.png'));
+    expect(readFileSync(at('again/00000-seed-7.png'))).toEqual(first);
+    const other = await run(
+      ...like,
+      '--seed',
+      '8',
+      '--sampler',
+      'ddim',
+      '--sigmas',
+      'normal',
+      '--out',
+      'other',
+    );
+    expect(other.code, other.stderr).toBe(0);
+    expect(readFileSync(at('other/00000-seed-8.png')).equals(first)).toBe(false);
+
+    const [told] = jsonLines(await run('inspect', 'first/00000-seed-7.png', '--json'));
+    expect(told).toMatchObject({
+      format: 'png',
+      metadata: {
+        prompt,
+        negative: 'a, b',
+        settings: {
+          Steps: '2',
+          Sampler: 'Euler',
+          'Schedule type': 'Karras',
+          'CFG scale': '3',
+          Seed: '7',
+          Size: '64x64',
+          Model: 'nano',
+          Emphasis: 'No norm',
+        },
+      },
+    });
+    const shown = await run('inspect', 'first/00000-seed-7.png');
+    expect(shown.stdout).toContain('Negative prompt: a, b\nSteps: 2, Sampler: Euler');
+  });
+
+  test('are those of A1111, too', async () => {
+    await picture(
+      'theirs.png',
+      'a boy\nSteps: 1, Sampler: DPM++ 2M Karras, CFG scale: 4.5, Seed: 11, Size: 64x64, Model hash: abc, Clip skip: 2, ENSD: 31337',
+    );
+    const drawn = await run('generate', '--base', 'nano', '--like', 'theirs.png', '--out', 't');
+    expect(drawn.code, drawn.stderr).toBe(0);
+    const [told] = jsonLines(await run('inspect', 't/00000-seed-11.png', '--json'));
+    expect(told).toMatchObject({
+      metadata: {
+        prompt: 'a boy',
+        settings: { Sampler: 'DPM++ 2M', 'Schedule type': 'Karras', 'Clip skip': '2' },
+      },
+    });
+  });
+
+  test('are refused where they are missing or not known here', async () => {
+    await picture('strange.png', 'a\nSteps: 1, Sampler: Heun, CFG scale: 4, Seed: 1, Size: 64x64');
+    await writePng(at('none.png'), ndarray(new Uint8Array(3 * 64), [8, 8, 3]));
+    for (const [file, said] of [
+      ['strange.png', 'its Sampler is "Heun"; known here are DDIM'],
+      ['none.png', 'holds no text "parameters"'],
+      ['missing.png', 'cannot be read'],
+    ] as const) {
+      const { code, stderr } = await run(
+        'generate',
+        '--base',
+        'nano',
+        '--like',
+        file,
+        '--out',
+        'no',
+      );
+      expect(stderr).toContain(said);
+      expect(code).toBe(2);
+    }
+  });
+});
