@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
+import { crc32 } from 'node:zlib';
 import ndarray from 'ndarray';
 import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
@@ -44,8 +45,19 @@ describe('writePng', () => {
     const path = join(folderOf(), 'texts.png');
     const texts = { parameters: 'a cat, é\nSteps: 20', Comment: '少年' };
     await writePng(path, picture, { texts });
-    const { comments, width } = await sharp(path).metadata();
-    expect(comments?.map(({ keyword, text }) => [keyword, text])).toEqual(Object.entries(texts));
+    const bytes = readFileSync(path);
+    for (const [type, text] of [
+      ['tEXt', Buffer.from('parameters\0a cat, é\nSteps: 20', 'latin1')],
+      ['iTXt', Buffer.from('Comment\0\0\0\0\0少年', 'utf8')],
+    ] as const) {
+      const at = bytes.indexOf(Buffer.concat([Buffer.from(type), text]));
+      expect(bytes.readUInt32BE(at - 4)).toBe(text.length);
+      expect(bytes.readUInt32BE(at + 4 + text.length)).toBe(
+        crc32(bytes.subarray(at, at + 4 + text.length)),
+      );
+    }
+    const { comments = [], width } = await sharp(path).metadata();
+    expect(comments.map(({ keyword }) => keyword)).toEqual(Object.keys(texts));
     expect(width).toBe(64);
     expect(await sharp(path).raw().toBuffer()).toEqual(
       await sharp(await encodePng(picture))
