@@ -85,6 +85,7 @@ export {
   hypernetworkPreset,
 } from './hypernetwork/hypernetwork.ts';
 export { type Hypernetwork, readHypernetwork } from './hypernetwork/readHypernetwork.ts';
+export type { WeightInit } from './hypernetwork/structure.ts';
 export { lora, loraPreset } from './lora/lora.ts';
 export type { LoraOptions } from './lora/settings.ts';
 export { type Png, readPng } from './png/readPng.ts';

@@ -29,8 +29,8 @@ export interface Use {
   readonly draw: Draws | undefined;
   /** How much of what was learned counts: 1 while training, elsewhere a number [] that may change from picture to picture. */
   readonly strength: Tensor | 1;
-  /** Paths of all layers at which the adapter attaches, in the order in which the model runs them. */
-  readonly layers: readonly string[];
+  /** All layers of the base, those of the U-Net in the order in which it runs them. */
+  readonly layers: readonly LayerInfo[];
   /** Adds a number [] to the loss of this micro-step; the loss that a run reports contains it. Nothing happens where pictures are drawn. */
   penalize(loss: Tensor): void;
 }
@@ -177,6 +177,16 @@ export interface Adapter {
 /** All trainables of an adapter: by layer path (or shared key), then by name. */
 export type AdapterState = ReadonlyMap<string, Parameters<HostArray>>;
 
+/** AdamW's running means (Loshchilov and Hutter 2019, algorithm 2), by the names of what is trained. */
+export interface Moments {
+  /** Steps that went into them. */
+  readonly step: number;
+  /** Of the gradients. */
+  readonly mean: AdapterState;
+  /** Of their squares. */
+  readonly square: AdapterState;
+}
+
 /** What a file may say beside the numbers. */
 export interface AboutFile {
   /** Optimizer steps done. */
@@ -187,6 +197,8 @@ export interface AboutFile {
   readonly model?: Base;
   /** The run's settings, for a file's metadata. */
   readonly recipe?: PlainRecord;
+  /** What the optimizer keeps, and the rate of the last step; undefined where it is not AdamW. Read only when asked for. */
+  readonly moments?: () => Promise<(Moments & { readonly lr: number }) | undefined>;
   /** Replace what is there. */
   readonly force: boolean;
 }
@@ -203,6 +215,14 @@ export interface AdapterFiles {
     path: string,
     shapes: ReadonlyMap<string, Parameters<readonly number[]>>,
   ): Promise<AdapterState>;
+  /**
+   * What the optimizer kept when the file was written: a run that starts from the file then goes on where it ended, at that step. Undefined where nothing of the kind is
+   * wanted. Throws UserError where it does not belong to the file.
+   */
+  moments?(
+    path: string,
+    shapes: ReadonlyMap<string, Parameters<readonly number[]>>,
+  ): Promise<Moments | undefined>;
 }
 
 /** A preset: adapters with the objective that goes with them. */

@@ -11,6 +11,7 @@ export type {
   Layer,
   Method,
   Models,
+  Moments,
   Needs,
   NewToken,
   Objective,

@@ -2,7 +2,7 @@ import type { Layer as LayerInfo } from '@sdft/models';
 import type { Adapter, Method, Preset } from '@sdft/pipeline';
 import { UserError } from '@sdft/tensor';
 import { denoise, type DenoiseOptions } from '../objectives/denoise.ts';
-import { hypernetworkAdapter } from './adapter.ts';
+import { hypernetworkAdapter, type Modules } from './adapter.ts';
 import { hypernetworkFiles } from './hypernetworkFiles.ts';
 import { settingsSchema } from './settings.ts';
 import { type Structure, structureProblems, type WeightInit } from './structure.ts';
@@ -22,11 +22,23 @@ export interface HypernetworkOptions extends DenoiseOptions {
   readonly weightInit?: WeightInit | undefined;
   /** Widths of the contexts that get modules: that of the text, and those of self-attention. Default: all that the base has. */
   readonly sizes?: string | readonly number[] | undefined;
+  /** `width`: the layers over contexts of one width share their modules, as in A1111. `layer`: each has its own; A1111 has no file for that. Default `width`. */
+  readonly modules?: Modules | undefined;
+  /**
+   * Restrains the modules of the shallow layers, which overfit first (NovelAI 2022): adds this times the mean of (1 - depth) mean(h(x)^2) over the layers to the loss,
+   * h(x) being what a module adds and depth 0 at both ends of the U-Net, 1 in its middle. Needs `modules: 'layer'`. Default 0: none.
+   */
+  readonly shallowPenalty?: number | undefined;
+  /**
+   * Writes AdamW's state beside a `.pt` as A1111 does (`NAME.pt.optim`), and goes on from the one that lies beside `initFrom`, at the step where it ended. Default false.
+   */
+  readonly optimizerState?: boolean | undefined;
 }
 
 /**
  * A hypernetwork as AUTOMATIC1111 trains it (`modules/hypernetworks/hypernetwork.py`): small networks change what keys and values of every attention are made of, and
- * are all that is trained. Two for each width of context, one for keys and one for values, shared by all layers of that width.
+ * are all that is trained. Two for each width of context, one for keys and one for values, shared by all layers of that width; or, as no other tool has
+ * it, one for each layer.
  *
  * An adapter, and a method with the objective `denoise`.
  *
@@ -36,14 +48,19 @@ export function hypernetwork(options: HypernetworkOptions = {}): Adapter & Metho
   const [problem] = hypernetworkProblems(options);
   if (problem !== undefined) throw new UserError(`hypernetwork: ${problem}`);
   const structure = structureOf(options);
+  const { modules = 'width', shallowPenalty, optimizerState } = options;
   const settings = Object.fromEntries(
     Object.entries(options).filter(([, value]) => value !== undefined),
   );
   const adapter = hypernetworkAdapter({
     structure,
-    modules: 'width',
+    modules,
+    shallowPenalty,
     pick: (layers) => ofWidths(layers, numbersOf(options.sizes)),
-    files: hypernetworkFiles(structure, 'width', options.sizes === undefined),
+    files: hypernetworkFiles(structure, {
+      ...{ modules, optimizerState },
+      everywhere: options.sizes === undefined,
+    }),
     options: settings,
   });
   return {
@@ -77,6 +94,17 @@ export function hypernetworkProblems(options: HypernetworkOptions): string[] {
     );
   if (sizes?.some((size) => !Number.isInteger(size) || size < 1))
     problems.push(`sizes "${sizes.join(', ')}": must be whole numbers, such as "768, 320"`);
+  const { modules = 'width', shallowPenalty = 0, optimizerState = false } = options;
+  if (optimizerState && modules === 'layer')
+    problems.push(
+      "optimizerState lies beside A1111's .pt, which has no place for modules of single layers: leave it out, or say modules: width",
+    );
+  if (!(shallowPenalty >= 0) || !Number.isFinite(shallowPenalty))
+    problems.push(`shallowPenalty must be a number, 0 or more, got ${shallowPenalty}`);
+  if (shallowPenalty > 0 && modules === 'width')
+    problems.push(
+      'shallowPenalty restrains single layers, which must have modules of their own: say modules: layer',
+    );
   return problems;
 }
 

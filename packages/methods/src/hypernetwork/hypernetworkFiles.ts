@@ -5,19 +5,26 @@ import { hostArray, type HostArray, UserError, type Weight } from '@sdft/tensor'
 import { stemOf } from '../files/stemOf.ts';
 import type { Modules } from './adapter.ts';
 import { entriesOf } from './entries.ts';
+import { readOptimizerFile, writeOptimizerFile } from './optimizerFile.ts';
 import { type Hypernetwork, readHypernetwork } from './readHypernetwork.ts';
 import { partsOf, type Structure } from './structure.ts';
+
+/** How a run treats its files. */
+export interface FileSettings {
+  readonly modules: Modules;
+  /** Whether all widths of the base are trained: then what a file has for others is left aside, as it never does anything there. */
+  readonly everywhere: boolean;
+  /** Write AdamW's state beside a `.pt`, and go on from one that lies there. */
+  readonly optimizerState?: boolean | undefined;
+}
 
 /**
  * Files of a hypernetwork: `.pt` is A1111's layout, `.safetensors` holds tensors `WIDTH.0.linear.0.weight` (0: keys, 1: values) or `LAYER.linear.0.weight`, and A1111's
  * entries as JSON in the metadata. Modules of single layers have no place in A1111's layout.
- *
- * @param everywhere whether all widths of the base are trained: then what a file has for others is left aside, as it never does anything there
  */
 export function hypernetworkFiles(
   structure: Structure,
-  modules: Modules,
-  everywhere: boolean,
+  { modules, everywhere, optimizerState = false }: FileSettings,
 ): AdapterFiles {
   return {
     endings: modules === 'width' ? ['.pt', '.safetensors'] : ['.safetensors'],
@@ -27,12 +34,12 @@ export function hypernetworkFiles(
         name: stemOf(path),
         base: stemOf(about.base),
       });
-      if (/\.pt$/i.test(path) && modules === 'width')
-        return writeTorch(
-          path,
-          new Map<PythonValue, PythonValue>([...pairsOf(state), ...entries]),
-          about,
-        );
+      if (/\.pt$/i.test(path) && modules === 'width') {
+        const pairs = pairsOf(state);
+        await writeTorch(path, new Map<PythonValue, PythonValue>([...pairs, ...entries]), about);
+        if (optimizerState) await writeOptimizerFile(path, placesOf(state), about);
+        return;
+      }
       if (/\.safetensors$/i.test(path)) return writePlain(state, entries, path, about);
       throw new UserError(
         `${path}: a hypernetwork is written as ${modules === 'width' ? ".pt (A1111's layout) or .safetensors" : '.safetensors, as A1111 has no place for modules of single layers'}`,
@@ -43,6 +50,9 @@ export function hypernetworkFiles(
       checkFits(found, structure, modules, path);
       checkKeys(found, [...shapes.keys()], everywhere, path);
       return valuesOf(found, shapes.keys());
+    },
+    async moments(path) {
+      return optimizerState ? readOptimizerFile(path, await readHypernetwork(path)) : undefined;
     },
   };
 }
@@ -65,7 +75,7 @@ const weightIn = ({ data, shape }: HostArray): Weight =>
   weightOf('f32', shape, new Uint8Array(Float32Array.from(data).buffer));
 
 /** Width to the state dicts of its two modules, the smallest width first. */
-export function pairsOf(state: AdapterState): [number, PythonValue][] {
+function pairsOf(state: AdapterState): [number, PythonValue][] {
   const dict = (parameters: Parameters<HostArray>): OrderedDict =>
     new OrderedDict(Object.entries(parameters).map(([name, value]) => [name, weightIn(value)]));
   return widthsOf(state.keys()).map((width) => [
@@ -73,6 +83,12 @@ export function pairsOf(state: AdapterState): [number, PythonValue][] {
     Tuple.of(dict(state.get(`${width}.0`)!), dict(state.get(`${width}.1`)!)),
   ]);
 }
+
+/** Every parameter, in the order of `pairsOf`. */
+const placesOf = (state: AdapterState) =>
+  widthsOf(state.keys())
+    .flatMap((width) => [`${width}.0`, `${width}.1`])
+    .flatMap((key) => Object.keys(state.get(key)!).map((name) => ({ key, name })));
 
 /** The widths among the keys `768.0`, ascending. */
 export const widthsOf = (keys: Iterable<string>): number[] =>

@@ -21,7 +21,7 @@ export const hypernetworkKind: LearnedKind = {
         modules,
         pick: (layers) => known(layers, found, file, base),
         files: {
-          ...hypernetworkFiles(structure, modules, true),
+          ...hypernetworkFiles(structure, { modules, everywhere: true }),
           load: async (_, shapes) => valuesOf(found, shapes.keys()),
         },
       }),

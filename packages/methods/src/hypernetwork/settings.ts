@@ -51,5 +51,30 @@ export const settingsSchema = z.strictObject({
         'widths of the contexts that get modules: "768, 320, 640, 1280"; all that the base has by default',
     })
     .optional(),
+  modules: z
+    .enum(['width', 'layer'])
+    .meta({
+      flag: '--modules <which>',
+      description:
+        "one pair for all layers of a width (the default, and A1111's), or one module for each layer",
+    })
+    .optional(),
+  shallowPenalty: z
+    .number()
+    .min(0)
+    .meta({
+      flag: '--shallow-penalty <x>',
+      description:
+        'restrains what modules of layers near both ends of the U-Net add; with --modules layer',
+    })
+    .optional(),
+  optimizerState: z
+    .boolean()
+    .meta({
+      flag: '--optimizer-state',
+      description:
+        "write A1111's FILE.pt.optim, too, and go on from the one beside --init-from, with its steps",
+    })
+    .optional(),
   ...denoiseSettings.shape,
 });

@@ -86,7 +86,7 @@ function statePatches(t: Tracer, { adapters, attached }: Applied) {
       return {
         draw: undefined,
         strength,
-        layers: attached.layers[adapter]!,
+        layers: attached.layers,
         penalize: () => undefined,
       };
     },

@@ -23,7 +23,7 @@ import { Trainer } from '../run/trainer.ts';
 import { lengthOf, within } from '../training/phases.ts';
 import { attach, type Attached } from '../training/trainables.ts';
 import { type StepShape, trainGraph } from '../training/trainGraph.ts';
-import { initialValues } from './initialValues.ts';
+import { earlierSteps, initialValues } from './initialValues.ts';
 import { openBaseOf } from './openBase.ts';
 import { openData } from './openData.ts';
 import { splitExtension, under } from './paths.ts';
@@ -139,6 +139,8 @@ export async function assembleRun(
   // They take memory, too.
   const initial =
     room && (await problems.gather(() => initialValues(composition, base!, attached!, relativeTo)));
+  const earlier =
+    initial && (await problems.gather(() => earlierSteps(composition, attached!, relativeTo)));
   if (train && source) await problems.gather(() => source.check(train.draws));
   // Frozen text is encoded by a graph of its own, later; whether it can be, is found out now.
   if (shape?.text === 'context' && source?.prompts.ids)
@@ -162,6 +164,7 @@ export async function assembleRun(
       record: record && ((k, tensors) => record.add(k, tensors)),
     },
     initial!,
+    earlier,
   );
   const plan = planOf({
     recipe,
@@ -181,6 +184,7 @@ export async function assembleRun(
     plan,
     adapters,
     trainables: attached!.trainables,
+    optimizer,
     trainer,
     generator: new Generator(base!, executables, { adapters, attached: attached! }, recipe),
     executables,

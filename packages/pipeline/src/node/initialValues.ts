@@ -2,6 +2,7 @@ import { readFloat32, viewWeight } from '@sdft/models';
 import { draws, hostArray, type HostArray, UserError } from '@sdft/tensor';
 import type { AdapterState, InitContext } from '../contracts.ts';
 import type { Composition, ResolvedRecipe } from '../recipe/composition.ts';
+import { statesFrom } from '../run/moments.ts';
 import type { Base } from '../training/base.ts';
 import { adapterNames, type Attached, type Trainable } from '../training/trainables.ts';
 import { under, withName } from './paths.ts';
@@ -40,6 +41,34 @@ export async function initialValues(
     values.set(name, value);
   }
   return values;
+}
+
+/**
+ * Where a run goes on that starts from a file with an optimizer's state beside it; undefined where there is none.
+ *
+ * @throws UserError where that state is none of this run's, or all steps are done
+ */
+export async function earlierSteps(
+  { recipe, adapters, optimizer }: Composition,
+  { trainables }: Attached,
+  relativeTo: string,
+): Promise<{ readonly step: number; readonly states: ReadonlyMap<string, HostArray> } | undefined> {
+  const [adapter, ...others] = adapters;
+  if (recipe.initFrom === undefined || !adapter?.files?.moments || others.length > 0)
+    return undefined;
+  const path = under(relativeTo, recipe.initFrom);
+  const moments = await adapter.files.moments(path, shapesOf(trainables));
+  if (!moments) return undefined;
+  const states = statesFrom(moments, optimizer, trainables);
+  if (!states)
+    throw new UserError(
+      `initFrom ${path}: AdamW's state lies beside it, and this run has the optimizer ${optimizer.recipe.name}; take adamw, or leave that state aside`,
+    );
+  if (recipe.steps !== undefined && recipe.steps <= moments.step)
+    throw new UserError(
+      `initFrom ${path}: was trained for ${moments.step} steps already, and steps: ${recipe.steps} counts those; say more steps`,
+    );
+  return { step: moments.step, states };
 }
 
 /** Shapes of an adapter's trainables, as its files are read by. */

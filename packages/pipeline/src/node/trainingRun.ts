@@ -1,5 +1,6 @@
 /** @file The run, with its files. */
 import { writePng } from '@sdft/data/node';
+import type { Optimizer } from '@sdft/optim';
 import { type HostArray, UserError } from '@sdft/tensor';
 import type { Adapter, AdapterState, Parameters } from '../contracts.ts';
 import type { Executables } from '../encoding/executables.ts';
@@ -7,6 +8,7 @@ import type { Generated, Generator, PresentValues } from '../generation/generato
 import type { GenerateOptions } from '../generation/settings.ts';
 import type { ResolvedRecipe } from '../recipe/composition.ts';
 import { recipeYaml } from '../recipe/write.ts';
+import { momentsAmong } from '../run/moments.ts';
 import { metricLines, type Picture, type Plan, type Report, type Run } from '../run/run.ts';
 import type { Trainer } from '../run/trainer.ts';
 import type { Base } from '../training/base.ts';
@@ -22,6 +24,7 @@ export interface RunParts {
   readonly plan: Plan;
   readonly adapters: readonly Adapter[];
   readonly trainables: readonly Trainable[];
+  readonly optimizer: Optimizer;
   readonly trainer: Trainer;
   readonly generator: Generator;
   readonly executables: Executables;
@@ -97,6 +100,7 @@ export class TrainingRun implements Run {
         base: this.recipe.base,
         model: this.base,
         recipe: this.recipe,
+        moments: () => this.#moments(i),
         force,
       });
     return paths;
@@ -198,6 +202,14 @@ export class TrainingRun implements Run {
       }
     }
     return written;
+  }
+
+  /** What the optimizer keeps of an adapter. */
+  async #moments(adapter: number) {
+    const { trainer, optimizer, trainables } = this.#parts;
+    const own = trainables.filter((trainable) => trainable.adapter === adapter);
+    const moments = momentsAmong(await trainer.states(), this.step, optimizer, own);
+    return moments && { ...moments, lr: trainer.rate };
   }
 
   async #present(): Promise<PresentValues> {

@@ -64,8 +64,15 @@ export class Trainer {
   #next: { readonly k: number; readonly inputs: Promise<HostArrays> } | undefined;
   #silent = 0;
 
-  /** @param initial the trainables' first values, by their names */
-  constructor(parts: TrainerParts, initial: ReadonlyMap<string, HostArray>) {
+  /**
+   * @param initial the trainables' first values, by their names
+   * @param earlier steps that were done before, and what the optimizer kept of them, by the names of its states
+   */
+  constructor(
+    parts: TrainerParts,
+    initial: ReadonlyMap<string, HostArray>,
+    earlier?: { readonly step: number; readonly states: ReadonlyMap<string, HostArray> },
+  ) {
     this.#parts = parts;
     this.#states = parts.train.graph.nodes.flatMap((node) =>
       node.op === 'input' && node.attrs.state ? [node.attrs.name] : [],
@@ -73,6 +80,9 @@ export class Trainer {
     this.#initial = Object.fromEntries(
       [...initial].map(([name, value]) => [trainableState(name), value]),
     );
+    for (const [name, value] of earlier?.states ?? [])
+      if (this.#states.includes(name)) this.#initial[name] = value;
+    this.#step = earlier?.step ?? 0;
   }
 
   /** Steps done. */
@@ -141,6 +151,11 @@ export class Trainer {
       gradNorm,
       seconds: (performance.now() - started) / 1000,
     };
+  }
+
+  /** The rate of the last step, or of the first one where there was none. */
+  get rate(): number {
+    return this.#rateAt(Math.max(0, this.#step - 1));
   }
 
   /** The rate of the first trainable that a step trains. */

@@ -127,7 +127,7 @@ function lossOf(
     use: (adapter) => ({
       draw,
       strength: 1,
-      layers: attached.layers[adapter]!,
+      layers: attached.layers,
       penalize: (penalty) => penalties.push(penaltyOf(penalty, adapters[adapter]!)),
     }),
   });

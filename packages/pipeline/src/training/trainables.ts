@@ -47,8 +47,8 @@ export interface Attached {
   readonly phases: readonly Phase[];
   /** By layer path, in the order in which the adapters wrap one another. */
   readonly at: ReadonlyMap<string, readonly Attachment[]>;
-  /** Of each adapter, the paths of its layers in the order of the model. */
-  readonly layers: readonly (readonly string[])[];
+  /** All that adapters may attach to. */
+  readonly layers: readonly LayerInfo[];
   /** Whether a part of the text encoder is trained. */
   readonly text: boolean;
 }
@@ -72,7 +72,6 @@ export function attach(adapters: readonly Adapter[], layers: readonly LayerInfo[
   const at = new Map<string, Attachment[]>();
   const rates: Rate[] = [];
   const phases: Phase[] = [];
-  const places: string[][] = [];
   adapters.forEach((adapter, index) => {
     const phase = phaseOf(adapter);
     const phaseIndex = indexIn(phases, phase, (a, b) => a.from === b.from && a.to === b.to);
@@ -86,9 +85,7 @@ export function attach(adapters: readonly Adapter[], layers: readonly LayerInfo[
         (a, b) => a.lr === b.lr && a.factor === b.factor && a.phase === b.phase,
       );
     };
-    const met = layersOf(adapter, layers);
-    places.push(met.map(({ path }) => path));
-    for (const layer of met) {
+    for (const layer of layersOf(adapter, layers)) {
       const key = adapter.share?.(layer) ?? layer.path;
       const parameters: Record<string, string> = {};
       for (const [parameter, initial] of Object.entries(adapter.init(layer))) {
@@ -115,7 +112,7 @@ export function attach(adapters: readonly Adapter[], layers: readonly LayerInfo[
     trainables: [...trainables.values()],
     phases,
     at: new Map([...at].map(([path, attachments]) => [path, inOrder(attachments, adapters)])),
-    layers: places,
+    layers,
     rates,
     text: [...at.keys()].some((path) => path.startsWith('text_encoder')),
   };

@@ -6,7 +6,7 @@ import type { Attached } from './trainables.ts';
 
 /** Names in the graph. */
 export const trainableState = (name: string): string => `trainable ${name}`;
-const optimizerState = (name: string): string => `optimizer ${name}`;
+export const optimizerState = (name: string): string => `optimizer ${name}`;
 const accumulatedState = (name: string): string => `accumulated ${name}`;
 
 /** Larger than any loss or gradient that is still of use; NaN and infinity are not below it. */

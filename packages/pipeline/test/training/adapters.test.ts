@@ -71,8 +71,8 @@ describe('an adapter', () => {
   const inMiddle = (layers: readonly LayerInfo[]) =>
     layers.filter(({ path }) => /mid_block.*attn\d\.to_v$/.test(path));
 
-  it('picks its layers, and is told them in the order of the model', async () => {
-    const told: (readonly string[])[] = [];
+  it('picks its layers, and is told of all, in the order of the model', async () => {
+    const told: (readonly LayerInfo[])[] = [];
     const picking: Adapter = {
       ...lowRank(),
       at: inMiddle,
@@ -90,7 +90,10 @@ describe('an adapter', () => {
         const [state] = await run.trainables();
         const block = 'unet.mid_block.attentions.0.transformer_blocks.0';
         expect([...state!.keys()]).toEqual([`${block}.attn1.to_v`, `${block}.attn2.to_v`]);
-        expect(told).toContainEqual([...state!.keys()]);
+        const order = told[0]!.map(({ path }) => path);
+        expect(order.indexOf('unet.conv_in')).toBeLessThan(order.indexOf(`${block}.attn1.to_v`));
+        expect(order.indexOf(`${block}.attn2.to_v`)).toBeLessThan(order.indexOf('unet.conv_out'));
+        expect(inMiddle(told[0]!).map(({ path }) => path)).toEqual([...state!.keys()]);
       },
     );
     const none = () => {
