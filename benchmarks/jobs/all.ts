@@ -3,6 +3,7 @@ import { ti34mClip } from './ti34mClip.ts';
 import { firstStep } from './firstStep.ts';
 import type { Job } from './job.ts';
 import { memory } from './memory.ts';
+import { methods } from './methods.ts';
 import { recompute } from './recompute.ts';
 import { ti34m } from './ti34m.ts';
 import { tiSd15 } from './tiSd15.ts';
@@ -16,4 +17,5 @@ export const jobs: readonly Job[] = [
   recompute,
   firstStep,
   batches,
+  methods,
 ];

@@ -20,11 +20,16 @@ const f32 = (shape: readonly number[], data: Float32Array): Weight =>
 const i64 = (shape: readonly number[], data: Int32Array): Weight =>
   weightOf('i64', shape, bytesOf(BigInt64Array.from(data, BigInt)));
 
-/** Writes both files, named after what they hold. The same arguments give the same bytes. */
+/**
+ * Writes both files, named after what they hold. The same arguments give the same bytes.
+ *
+ * @param options `word`: whether prompts hold the new word
+ */
 export async function writeRecord(
   checkpoint: string,
   { batch, latents }: Size,
   steps: number,
+  { word = true }: { readonly word?: boolean } = {},
 ): Promise<Pick<Task, 'record' | 'start'>> {
   const { unet, textEncoder: text, schedule } = await openCheckpoint(checkpoint);
   const { normal, integers } = draws(0);
@@ -37,13 +42,15 @@ export async function writeRecord(
     const timesteps = integers('timesteps', k, [batch], schedule.numTrainTimesteps);
     tensors.set(`${k}.timesteps`, i64([batch], timesteps.data));
     const words = integers('words', k, [batch, length], text.bosTokenId).data;
-    const ids = words.map((word, i) => promptId(word, i % length, Math.floor(i / length), text));
+    const ids = words.map((id, i) =>
+      word || i % length !== 4 ? promptId(id, i % length, Math.floor(i / length), text) : id,
+    );
     tensors.set(`${k}.input_ids`, i64([batch, length], ids));
   }
   const width = [1, text.hiddenSize];
   const row = normal('row', 0, width).data.map((x) => 0.02 * x);
   mkdirSync(cache, { recursive: true });
-  const what = JSON.stringify([checkpoint, batch, latents, steps]);
+  const what = JSON.stringify([checkpoint, batch, latents, steps, word]);
   const stem = cache + createHash('sha256').update(what).digest('hex').slice(0, 12);
   const record = `${stem}.record.safetensors`;
   const start = `${stem}.start.safetensors`;
