@@ -1,13 +1,23 @@
 /** @file How much memory a graph needs if it is computed in its own order. */
 import type { MemoryPlan } from '../backend.ts';
 import { bytesOf } from './rules.ts';
-import type { AnyNode, Graph, TensorType } from './types.ts';
-import { needed, resultsOf } from './walk.ts';
+import {
+  type AnyNode,
+  type Graph,
+  type NodeId,
+  type Primitive,
+  sameShape,
+  type TensorType,
+} from './types.ts';
+import { needed, resultsOf, usersOf } from './walk.ts';
 
 export interface PlanOptions {
   /** Bytes that one tensor takes; by default 4 for an f32 or i32 element and 1 for a bool. */
   readonly bytes?: (type: TensorType) => number;
-  /** Whether the next value of a state takes the place of the old one where nothing reads that any more. */
+  /**
+   * Whether the next value of a state takes the place of the old one where nothing reads that any more. The element-wise end of the graph, which leads from gradients to
+   * next states, is taken for one pass over memory then, which keeps nothing.
+   */
   readonly donate?: boolean;
 }
 
@@ -70,6 +80,9 @@ export function planMemory(
     }
   });
 
+  if (donate)
+    for (const id of updatePass(graph))
+      for (const buffer of buffers[id]!) if (buffer.madeAt === id) buffer.bytes = 0;
   const intermediate = new Set(computed);
   for (const id of resultsOf(graph)) buffers[id]![0]!.lastRead = Number.POSITIVE_INFINITY;
   if (donate)
@@ -92,4 +105,28 @@ export function planMemory(
 
   const weightBytes = [...weights.values()].reduce((sum, size) => sum + size, constants);
   return { weights: weightBytes, state, activations, total: weightBytes + state + activations };
+}
+
+const elementwise: ReadonlySet<Primitive> = new Set<Primitive>([
+  ...(['neg', 'exp', 'log', 'sqrt', 'abs', 'sign', 'tanh', 'sigmoid', 'stopGradient'] as const),
+  ...(['add', 'sub', 'mul', 'div', 'pow', 'maximum', 'minimum', 'less', 'equal', 'where'] as const),
+]);
+
+/** Nodes between gradients and next states that are functions of single elements, or composites that give nothing but next states. */
+function updatePass(graph: Graph): NodeId[] {
+  const users = usersOf(graph);
+  const roots = new Set(Object.values(graph.updates));
+  const results = new Set(Object.values(graph.outputs));
+  const pass = new Set<NodeId>();
+  for (let id = graph.nodes.length - 1; id >= 0; id--) {
+    const node = graph.nodes[id]!;
+    const readers = users[id]!;
+    const own = (reader: NodeId): boolean =>
+      pass.has(reader) &&
+      (node.op === 'composite' || sameShape(graph.nodes[reader]!.shape, node.shape));
+    const fits = elementwise.has(node.op) || node.op === 'part' || node.op === 'composite';
+    const leads = readers.length > 0 || roots.has(id);
+    if (fits && leads && !results.has(id) && readers.every(own)) pass.add(id);
+  }
+  return [...pass];
 }

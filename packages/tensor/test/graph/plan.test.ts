@@ -88,15 +88,27 @@ describe('by hand', () => {
   it('writes the next state over the old one where nobody reads that later', () => {
     const step = (late: boolean) =>
       plan((t) => {
-        const s = t.state('s', [100]);
+        const s = t.state('s', [10, 10]);
         const before = late ? undefined : s.sum();
-        const next = s.mul(2);
+        const next = s.matmul(s);
         const after = late ? s.sum() : before!;
         return { outputs: { y: after }, updates: { s: next } };
       }).activations;
-    // The number 2 is repeated to 100 elements first.
-    expect(step(false)).toBe(4 + 400);
-    expect(step(true)).toBe(400 + 400);
+    expect(step(false)).toBe(4);
+    expect(step(true)).toBe(400 + 4);
+  });
+
+  it('takes element-wise updates for one pass at the end, which keeps nothing', () => {
+    const { activations } = plan((t) => {
+      const [s, m] = [t.state('s', [100]), t.state('m', [100])];
+      const slope = s.exp().sum().exp();
+      const gradient = s.mul(slope).sin();
+      const mean = m.mul(0.9).add(gradient.mul(0.1));
+      const moved = s.sub(mean.div(mean.square().sqrt().add(1)));
+      return { outputs: { slope }, updates: { s: moved, m: mean } };
+    });
+    // The slope, and two at a time of: the slope repeated, its product with s, and the sine of that, which is the gradient.
+    expect(activations).toBe(4 + 400 + 400);
   });
 
   it('holds what a barrier waits for until it is there', () => {

@@ -51,7 +51,7 @@ const copyOf = (tensor: SharedTensor): HostArray =>
 /** Calls wait for each other in the order in which they were made. After `dispose`, every other call throws UserError. */
 export class CpuExecutable implements Executable {
   readonly memory: MemoryPlan;
-  readonly #parts: ExecutableParts;
+  readonly #parts: Omit<ExecutableParts, 'initial'>;
   /** What the model reads and writes, by its own names. */
   readonly #feeds: Map<Name, SharedTensor>;
   readonly #fetches: Map<Name, SharedTensor>;
@@ -60,8 +60,9 @@ export class CpuExecutable implements Executable {
   #last: Promise<unknown> = Promise.resolve();
   #disposed: Promise<void> | undefined;
 
-  constructor(parts: ExecutableParts) {
-    const { signature, model, held, memory, initial } = parts;
+  constructor({ initial, ...parts }: ExecutableParts) {
+    // First values may be gigabytes; nothing here keeps them.
+    const { signature, model, held, memory } = parts;
     this.#parts = parts;
     this.memory = memory;
     const typed = ({ name, type, shape }: OnnxModel['inputs'][number]): SharedTensor => {
