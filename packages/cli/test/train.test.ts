@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { withNaN } from './damage.ts';
@@ -46,6 +46,28 @@ ${more}`;
     expect(readFileSync(at('recipes/same.safetensors'))).toEqual(
       readFileSync(at('flags.safetensors')),
     );
+  });
+
+  test.for([
+    ['a folder', () => mkdirSync(at('folder.yaml')), 'folder.yaml', /folder.yaml: is a folder/],
+    ['missing', () => {}, 'none.yaml', /none.yaml: no such file/],
+    [
+      'a bomb',
+      () => writeFileSync(at('bomb.yaml'), 'a: *a'),
+      'bomb.yaml',
+      /bomb.yaml: cannot be read as YAML: Unresolved alias/,
+    ],
+    [
+      'with a key twice',
+      () => writeFileSync(at('twice.yaml'), 'base: nano\nbase: nano'),
+      'twice.yaml',
+      /twice.yaml, line 2: is not YAML: Map keys must be unique/,
+    ],
+  ] as const)('that is %s is refused', async ([, make, file, message]) => {
+    make();
+    const { code, stderr, stdout } = await run(['train', file]);
+    expect(stderr).toMatch(message);
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
   });
 
   test('with mistakes is refused, all of them at once', async () => {
@@ -183,7 +205,7 @@ describe('refused before anything is computed:', () => {
   test('half precision', () =>
     refused(teachOn('pictures', '--precision', 'f16'), '--precision', 'f32'));
   test('a method that does not exist', () =>
-    refused(['train', 'lore', '--base', 'nano'], 'lore', 'textual-inversion, lora'));
+    refused(['train', 'lore', '--base', 'nano'], 'lore', 'textual-inversion', 'lora'));
 });
 
 test('an optimizer that needs no rate takes its own flags', async () => {
@@ -196,6 +218,24 @@ test('an optimizer that needs no rate takes its own flags', async () => {
     .split('\n')
     .map((line) => JSON.parse(line) as { memory: object });
   expect(plan!.memory).toHaveProperty('state');
+});
+
+test('a result that cannot be written leaves the state, from which saving goes on', async () => {
+  mkdirSync(at('gone'));
+  // The folder of the result becomes a file while the run computes.
+  const command = [...program, ...teach('pictures', 'gone/x.pt', '--steps', '2', '--json')];
+  const quoted = command.map((word) => `'${word}'`).join(' ');
+  const { code, stderr } = await runProgram(
+    ['bash', '-c', `set -o pipefail; ${quoted} | { head -n 1; rm -r gone; touch gone; cat; }`],
+    { cwd: folder },
+  );
+  expect(stderr).toContain('gone/x.pt: a part of the path is a file, not a folder');
+  expect(stderr).toContain(`the state after step 2 is saved: ${join('runs', 'x', 'state', '2')}`);
+  expect(code).toBe(2);
+  rmSync(at('gone'));
+  const resumed = await run(['train', '--resume', 'runs/x']);
+  expect(resumed.code, resumed.stderr).toBe(0);
+  expect(existsSync(at('gone/x.pt'))).toBe(true);
 });
 
 test('a disk that fills up is said, and leaves nothing half-written', async () => {

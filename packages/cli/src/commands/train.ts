@@ -42,7 +42,7 @@ export async function trainCommand(summary: string, args: readonly string[]): Pr
       import('../training/train.ts'),
       import('../training/recipeFromFile.ts'),
     ]);
-    await train(recipeFromFile(recipe, options), options);
+    await train(await recipeFromFile(recipe, options), options);
   });
   for (const preset of Object.values(presets))
     command.addCommand(methodCommand(preset, recipeFlags(preset)));

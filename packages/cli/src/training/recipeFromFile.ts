@@ -1,6 +1,7 @@
-import { readFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { type RecipeFlag, recipeFromYaml } from '@sdft/methods';
+import { explainFileError } from '@sdft/models/node';
 import { UsageError } from '../failures/usageError.ts';
 import { setAt } from './recipeFlags.ts';
 
@@ -19,16 +20,20 @@ export interface GivenRecipe {
  * Reads a recipe file and makes the changes of `--set`. Without a file, a run that is resumed has one.
  * @throws UserError where there is none, it cannot be read, or a change is malformed
  */
-export function recipeFromFile(
+export async function recipeFromFile(
   file: string | undefined,
   { resume, set = [] }: { readonly resume?: string; readonly set?: readonly string[] },
-): GivenRecipe {
+): Promise<GivenRecipe> {
   const path = file ?? (resume === undefined ? undefined : join(resume, 'recipe.yaml'));
   if (path === undefined)
     throw new UsageError(
       'say what to train: a method, such as sdft train textual-inversion, or a recipe file. See sdft train --help',
     );
-  const recipe = recipeFromYaml(readFileSync(path, 'utf8'), path);
+  // Not at once: reading a pipe may take long, and Ctrl-C shall end it.
+  const text = await readFile(path, 'utf8').catch((error: unknown) => {
+    throw explainFileError(path, error);
+  });
+  const recipe = recipeFromYaml(text, path);
   if (typeof recipe !== 'object' || recipe === null || Array.isArray(recipe))
     throw new UsageError(`${path}: a recipe holds settings by name, such as base: nano`);
   const changed = recipe as Record<string, unknown>;

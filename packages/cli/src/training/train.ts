@@ -9,7 +9,7 @@ import { fromHere } from '../files/fromHere.ts';
 import { backendNamed } from '../options/backend.ts';
 import { finishFirst } from '../program/interruption.ts';
 import { Output } from '../terminal/output.ts';
-import { bytes } from '../terminal/quantities.ts';
+import { bytes, counted } from '../terminal/quantities.ts';
 import { refuseNonFinite } from '../weights/refuseNonFinite.ts';
 import { described } from './described.ts';
 import type { GivenRecipe } from './recipeFromFile.ts';
@@ -47,10 +47,10 @@ export async function train(given: GivenRecipe, options: RunOptions): Promise<vo
     const target = out ?? join(folder, 'output', `${run.recipe.method ?? 'result'}.safetensors`);
     refuseNonFinite(run.base.name, run.base.weights);
     if (options.resume !== undefined) await resume(run, options.resume, output);
-    await stepping(run, stop.signal, output);
+    await keepingState(run, output, () => stepping(run, stop.signal, output));
     if (run.step < stepsOf(run)) throw await interrupted(run, options);
-    for (const file of await run.save(target, { force }))
-      output.print(`${fromHere(file)}: what was learned in ${run.step} steps`);
+    for (const file of await keepingState(run, output, () => run.save(target, { force })))
+      output.print(`${fromHere(file)}: what was learned in ${counted(run.step, 'step')}`);
     if (existsSync(folder)) output.print(`${folder}: recipe, metrics, and what else the run wrote`);
   } finally {
     output.end();
@@ -89,7 +89,7 @@ function outOf({ recipe, relativeTo }: GivenRecipe): string | undefined {
   return typeof out !== 'string' || isAbsolute(out) ? out : join(relativeTo, out);
 }
 
-/** Takes the steps that are left, until `signal` ends them. Where a step fails, what was learned before it is saved. */
+/** Takes the steps that are left, until `signal` ends them. */
 async function stepping(run: Run, signal: AbortSignal, output: Output): Promise<void> {
   const total = stepsOf(run);
   if (signal.aborted || run.step >= total) return;
@@ -101,14 +101,21 @@ async function stepping(run: Run, signal: AbortSignal, output: Output): Promise<
       if (report.written.length > 0)
         output.note(`step ${report.step}: wrote ${report.written.join(', ')}`);
     }
-  } catch (error) {
+  } finally {
     output.end();
+  }
+}
+
+/** Does `work`. Where it fails for want of room, say, what was learned so far is saved. */
+async function keepingState<T>(run: Run, output: Output, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
     if (!(error instanceof Error) || error.name !== 'UserError' || run.step === 0) throw error;
     const state = await run.saveState().catch(() => undefined);
     if (state !== undefined) output.note(`the state after step ${run.step} is saved: ${state}`);
     throw error;
   }
-  output.end();
 }
 
 /** Saves the state of a run that Ctrl-C ended early, and says how to go on. */

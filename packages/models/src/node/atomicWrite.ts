@@ -35,7 +35,7 @@ export async function writeFileWhole(
   refuseExisting(target, path, options);
   const part = partOf(target);
   try {
-    await mkdir(dirname(target), { recursive: true });
+    await makeFolder(dirname(target), path);
     const file = await open(part, 'wx');
     unfinished.add(part);
     try {
@@ -95,6 +95,14 @@ export async function writeFolderWhole(
     discard(part);
     throw explain(path, error);
   }
+}
+
+/** Makes the folder that `path` lies in. That a file is in its place the system calls EEXIST, which means something else of `path` itself. */
+async function makeFolder(folder: string, path: string): Promise<void> {
+  await mkdir(folder, { recursive: true }).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EEXIST') throw error;
+    throw new UserError(`${path}: a part of the path is a file, not a folder`, { cause: error });
+  });
 }
 
 function partOf(target: string): string {

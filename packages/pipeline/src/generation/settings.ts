@@ -1,8 +1,15 @@
 import { sizeOf } from '@sdft/data';
-import type { Emphasis, SamplerName, SigmaSpacing, TimestepSpacing } from '@sdft/models';
+import {
+  type Emphasis,
+  type SamplerName,
+  samplerNamed,
+  type SigmaSpacing,
+  type TimestepSpacing,
+} from '@sdft/models';
 import { draws, type HostArray, UserError } from '@sdft/tensor';
 import type { LongPrompts, PromptSyntax } from '../encoding/prompts.ts';
 import type { Generated } from './generator.ts';
+import type { Recipe } from '../recipe/schema.ts';
 import { type Base, kindOf, latentSizeProblem, pixelsPerLatent } from '../training/base.ts';
 
 export interface GenerateOptions {
@@ -71,6 +78,30 @@ export function refuseOtherKinds(base: Base): void {
     throw new UserError(
       `generate: ${base.name} is made for ${kind} and draws nothing from a prompt alone; take a text-to-image base`,
     );
+}
+
+/** Settings of previews that a recipe leaves out: as A1111 draws them while it trains, 20 steps. */
+export const previewDefaults = { steps: 20, cfg: 7.5, seed: 0, n: 1 };
+
+/** Throws UserError where previews could not be drawn, before the first of them is due. */
+export function checkPreview(
+  { schedule }: Base,
+  {
+    every,
+    prompts,
+    steps = previewDefaults.steps,
+    sampler = 'ddim',
+  }: NonNullable<Recipe['preview']>,
+): void {
+  if (every === undefined && prompts)
+    throw new UserError('preview.every is missing: say after how many steps previews are drawn');
+  if (every !== undefined && !prompts)
+    throw new UserError('preview.prompts is missing: say what previews show');
+  if (steps > schedule.length)
+    throw new UserError(
+      `preview.steps ${steps}: the base has ${schedule.length} timesteps; 20 to 50 steps are usual`,
+    );
+  samplerNamed(sampler).plan({ schedule, steps });
 }
 
 /** Options with their defaults. Throws UserError where one is out of range. */

@@ -13,6 +13,7 @@ import { PictureEncoder } from '../encoding/pictureEncoder.ts';
 import { PromptEncoder } from '../encoding/promptEncoder.ts';
 import { promptsOf } from '../encoding/prompts.ts';
 import { Generator } from '../generation/generator.ts';
+import { checkPreview } from '../generation/settings.ts';
 import { refuseOtherKinds } from '../generation/settings.ts';
 import type { Composition, ResolvedRecipe } from '../recipe/composition.ts';
 import { Problems } from '../recipe/problems.ts';
@@ -76,6 +77,7 @@ export async function assembleRun(
   const base = await problems.gather(() => openBaseOf(recipe, relativeTo));
   if (base && recipe.preview?.every !== undefined)
     await problems.gather(() => refuseOtherKinds(base));
+  if (base && recipe.preview) await problems.gather(() => checkPreview(base, recipe.preview!));
   const words = adapters.flatMap(({ tokens = [] }) => tokens);
   const opened =
     recipe.data && options.replay === undefined

@@ -5,7 +5,7 @@ import { type HostArray, UserError } from '@sdft/tensor';
 import type { Adapter, AdapterState, Parameters } from '../contracts.ts';
 import type { Executables } from '../encoding/executables.ts';
 import type { Generated, Generator, PresentValues } from '../generation/generator.ts';
-import type { GenerateOptions } from '../generation/settings.ts';
+import { type GenerateOptions, previewDefaults } from '../generation/settings.ts';
 import type { ResolvedRecipe } from '../recipe/composition.ts';
 import { recipeYaml } from '../recipe/write.ts';
 import { momentsAmong } from '../run/moments.ts';
@@ -33,9 +33,6 @@ export interface RunParts {
   /** The folder that relative paths of the recipe start from. */
   readonly relativeTo: string;
 }
-
-/** Previews look as those of A1111 while it trains: 20 steps. */
-const previewDefaults = { steps: 20, cfg: 7.5, seed: 0, n: 1 };
 
 export class TrainingRun implements Run {
   readonly recipe: ResolvedRecipe;

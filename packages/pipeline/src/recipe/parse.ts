@@ -130,6 +130,9 @@ export function fromYaml(text: string, where: string): unknown {
   try {
     return parseYaml(text) as unknown;
   } catch (error) {
+    // Names that stand for nothing, or for more than memory holds, and lists within lists without end.
+    if (error instanceof ReferenceError || error instanceof RangeError)
+      throw new UserError(`${where}: cannot be read as YAML: ${error.message}`);
     if (!(error instanceof YAMLParseError)) throw error;
     const quoted = quoteTemplates(text);
     if (quoted !== text) {
@@ -138,7 +141,7 @@ export function fromYaml(text: string, where: string): unknown {
     }
     const line = error.linePos?.[0]?.line;
     throw new UserError(
-      `${where}${line === undefined ? '' : `, line ${line}`}: is not YAML: ${error.message.split('\n')[0]!.replace(/ at line.*$/, '')}`,
+      `${where}${line === undefined ? '' : `, line ${line}`}: is not YAML: ${error.message.split('\n')[0]!.replace(/ at line.*$|; please use.*$/, '')}`,
     );
   }
 }
@@ -172,14 +175,20 @@ function explain(
   if (issue.code === 'unrecognized_keys') {
     const known = keysAt(schema, issue.path);
     return issue.keys.map((key) => {
-      const close = nearest(key, known);
-      return `there is no setting ${[...path, key].join('.')}${close === undefined ? '' : `; did you mean ${[...path, close].join('.')}?`}`;
+      const near = nearest(key, known);
+      const place = placeOf(schema, key);
+      const meant = place ? [...at, ...place] : near === undefined ? undefined : [...path, near];
+      return `there is no setting ${[...path, key].join('.')}${meant === undefined ? '' : `; did you mean ${meant.join('.')}?`}`;
     });
   }
-  if (issue.code === 'custom') return [`${name} ${JSON.stringify(found)}: ${issue.message}`];
+  if (issue.code === 'custom') return [`${name} ${shown(found)}: ${issue.message}`];
   if (found === undefined) return [`${name} is missing: ${expectation(issue)}`];
-  return [`${name} must be ${expectation(issue)}, not ${JSON.stringify(found)}`];
+  return [`${name} must be ${expectation(issue)}, not ${shown(found)}`];
 }
+
+/** JSON would make null of what is no finite number. */
+const shown = (value: unknown): string =>
+  typeof value === 'number' ? String(value) : JSON.stringify(value);
 
 function expectation(issue: z.core.$ZodIssue): string {
   switch (issue.code) {
@@ -226,6 +235,17 @@ function keysAt(schema: z.ZodType, path: readonly PropertyKey[]): string[] {
     schema,
   );
   return Object.keys(objectIn(at)?.shape ?? {});
+}
+
+/** Where else a setting of this name stands: optimizer.lr for lr. */
+function placeOf(schema: z.ZodType, key: string): string[] | undefined {
+  const shape = objectIn(schema)?.shape ?? {};
+  if (Object.hasOwn(shape, key)) return [key];
+  for (const [outer, inner] of Object.entries(shape)) {
+    const place = placeOf(inner as z.ZodType, key);
+    if (place) return [outer, ...place];
+  }
+  return undefined;
 }
 
 /** The object inside a schema that may be optional. */

@@ -1,4 +1,5 @@
 /** @file The recipe: a run as plain data, the same in the builder, in a YAML file, behind the flags of the command line, and beside the results. */
+import { type SamplerName, samplers } from '@sdft/models';
 import { emphases } from '@sdft/models';
 import { optimizers, piecewiseProblem, scheduleNames } from '@sdft/optim';
 import { z } from 'zod';
@@ -115,6 +116,8 @@ const saveSchema = z.strictObject({
   ).optional(),
 });
 
+const samplerNames = Object.keys(samplers) as SamplerName[];
+
 const previewSchema = z.strictObject({
   every: describe(
     whole(1),
@@ -130,7 +133,7 @@ const previewSchema = z.strictObject({
   seed: describe(z.int(), 'seed of all previews').optional(),
   steps: describe(whole(1), 'sampler steps of a preview').optional(),
   cfg: describe(z.number(), 'strength of guidance').optional(),
-  sampler: describe(z.string(), 'sampler of previews').optional(),
+  sampler: describe(z.enum(samplerNames), 'sampler of previews').optional(),
 });
 
 /** A part by its name, with its own settings. */

@@ -1,7 +1,13 @@
 import { images, withClassImages } from '@sdft/data';
 import { adamw, chain, clipByGlobalNorm, type Optimizer } from '@sdft/optim';
 import { describe, expect, it } from 'vitest';
-import { type Method, type Objective, pipeline, type Pipeline } from '../../src/index.ts';
+import {
+  type Method,
+  type Objective,
+  type OtherSettings,
+  pipeline,
+  type Pipeline,
+} from '../../src/index.ts';
 import { preset } from '../recipe/registry.ts';
 import {
   base,
@@ -181,6 +187,19 @@ describe('build', () => {
     ).rejects.toThrow(
       'data.resolution 68x60: one latent stands for 8 x 8 pixels, so sides must be multiples of 8: 64x56 or 72x64',
     );
+    const previews: [NonNullable<OtherSettings['preview']>, RegExp][] = [
+      [{ every: 5 }, /preview.prompts is missing/],
+      [{ prompts: ['a boy'] }, /preview.every is missing/],
+      [{ every: 5, prompts: ['a boy'], steps: 1001 }, /preview.steps 1001: the base has 1000/],
+      [
+        { every: 5, prompts: ['a boy'], sampler: 'foo' as 'ddim' },
+        /preview.sampler must be one of/,
+      ],
+    ];
+    for (const [preview, message] of previews)
+      await expect(
+        stem.data(pictures).with({ preview }).build({ logDir: 'nowhere/previews' }),
+      ).rejects.toThrow(message);
     const both = withClassImages(pictures, goldens('train/class_images'));
     await using(stem.objective(prior).data(both).build(), async ({ plan }) => {
       expect(plan).toMatchObject({ batch: 4, data: { pictures: 4, classPictures: 3 } });

@@ -78,6 +78,19 @@ describe('a recipe', () => {
     ['a: { b: a drawing of {} , c: [ }', /is not YAML/],
     ['base: [', /boy.yaml, line 1: is not YAML/],
     ['base: a\nbase: b', /boy.yaml, line 2: is not YAML: Map keys must be unique/],
+    ['base: *elsewhere', /boy.yaml: cannot be read as YAML: Unresolved alias/],
+    [
+      `a: &a [${'x,'.repeat(20)}]\nb: &b [${'*a,'.repeat(20)}]\nc: [${'*b,'.repeat(20)}]`,
+      /boy.yaml: cannot be read as YAML: Excessive alias count/,
+    ],
+    ['['.repeat(100_000), /boy.yaml.*(cannot be read as YAML|is not YAML)/],
+    ['base: a\n---\nbase: b', /boy.yaml, line 2: is not YAML: Source contains multiple documents$/],
+    ['base: nano\nlr: 1\nseed: 1e400', /seed must be a .*number, not Infinity/],
+    [
+      'base: nano\nlr: 1\ndata: { images: a, batch: 2 }',
+      /no setting lr; did you mean optimizer.lr\?\n?.*/,
+    ],
+    ['base: nano\ndata: { images: a, batch: 2 }', /no setting data.batch; did you mean batch\?/],
     ['just text', /boy.yaml: a recipe holds settings by name/],
     [null, /a recipe holds settings by name/],
     [
