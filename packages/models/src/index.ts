@@ -57,6 +57,7 @@ export type {
   SamplingOptions,
   SamplingPlan,
   SamplingRun,
+  SamplingStart,
   SigmaSpacing,
   TimestepSpacing,
 } from './samplers/sampler.ts';

@@ -31,6 +31,9 @@ export interface GenerateFlags extends CommonOptions, BaseOptions {
   readonly saveTrajectory?: string;
   readonly out: string;
   readonly backend: BackendName;
+  readonly initImage?: string;
+  readonly mask?: string;
+  readonly strength?: number;
   readonly like?: string;
   readonly force?: boolean;
 }
@@ -108,6 +111,13 @@ export function generateCommand(summary: string): Command {
     )
     .option('--save-latents <file>', 'write the final latents, as the sampler leaves them')
     .option('--save-trajectory <file>', 'write latents.K after each sampler step K')
+    .option('--init-image <file>', 'a picture to start from')
+    .option(
+      '--strength <x>',
+      'how far that picture is changed, above 0 to 1 (default: 0.8, with a mask 1)',
+      realNumber('--strength', 0),
+    )
+    .option('--mask <file>', 'for inpainting bases: white where the picture is drawn anew')
     .option('--like <picture>', 'settings of a PNG that sdft or A1111 drew; flags override them')
     .action(async (flags: GenerateFlags) => {
       const { generate } = await import('../generation/generate.ts');

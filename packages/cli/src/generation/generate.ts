@@ -15,6 +15,7 @@ import { refuseNonFinite } from '../weights/refuseNonFinite.ts';
 import { openLearned } from './learned.ts';
 import { likePicture, modelHash, textOf } from './parameters.ts';
 import { openMentioned, tagsIn } from './mentioned.ts';
+import { startPicture } from './startPicture.ts';
 import { LatentFile, type PromptIds, readLatents, readPromptIds } from './tensorFiles.ts';
 
 /**
@@ -49,8 +50,12 @@ export async function generate(
   refuseNonFinite(flags.base, base.weights);
 
   await using generator = await openGenerator(base, learned, { backend });
+  const picture = await startPicture(flags, base);
   const options = {
     ...plan.options,
+    ...picture,
+    ...(picture.initImage && { size: undefined }),
+    strength: flags.strength,
     negative: flags.negative,
     n: plan.n,
     seed: plan.seed,
@@ -109,7 +114,7 @@ function planned(flags: GenerateFlags, base: Base, learned: readonly Learned[]) 
   const promptIds =
     flags.promptIds === undefined ? undefined : readPromptIds(flags.promptIds, ids, window);
   const latents =
-    flags.latents === undefined ? undefined : readLatents(flags.latents, base.unet.inChannels);
+    flags.latents === undefined ? undefined : readLatents(flags.latents, base.vae.latentChannels);
   if (promptIds && prompt)
     throw new UserError('--prompt-ids takes the place of --prompt; give one of them');
   if (!promptIds && !prompt)
@@ -136,7 +141,7 @@ function planned(flags: GenerateFlags, base: Base, learned: readonly Learned[]) 
     n,
     seed: flags.seed ?? Math.floor(Math.random() * 2 ** 32),
     /** Of the U-Net, counted by pictures. */
-    calls: prompts.length * n * timesteps.length,
+    calls: prompts.length * n * takenOf(flags, timesteps.length),
     options: {
       promptIds,
       latents,
@@ -144,6 +149,12 @@ function planned(flags: GenerateFlags, base: Base, learned: readonly Learned[]) 
     },
   };
 }
+
+/** Steps that are taken of all. */
+const takenOf = (
+  { initImage, mask, steps, strength = mask === undefined ? 0.8 : 1 }: GenerateFlags,
+  all: number,
+): number => (initImage === undefined ? all : Math.trunc(steps * strength));
 
 /** The timesteps that the sampler visits. Throws UserError where the flags do not go together. */
 function timestepsOf(flags: GenerateFlags, { schedule }: Base): readonly number[] {

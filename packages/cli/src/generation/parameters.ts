@@ -65,6 +65,10 @@ export function textOf(
     Size: `${width}x${height}`,
     'Model hash': hash,
     Model: basename(flags.base).replace(/\.(safetensors|sft|ckpt|pt)$/i, ''),
+    'Denoising strength':
+      flags.initImage === undefined
+        ? undefined
+        : (flags.strength ?? (flags.mask === undefined ? 0.8 : 1)),
     'Clip skip': clipSkip > 1 ? clipSkip : undefined,
     Emphasis: emphasis === 'original' ? undefined : emphasisNames[emphasis],
     'Prompt syntax': syntax === 'plain' ? syntax : undefined,

@@ -1,11 +1,13 @@
 import { alphaAt, transfer } from './prediction.ts';
 import {
   checkSteps,
+  noisy,
   refuseKarras,
   type SamplerStep,
   type SamplingOptions,
   type SamplingPlan,
   type SamplingRun,
+  stepsFrom,
 } from './sampler.ts';
 import { spacedTimesteps } from './timesteps.ts';
 
@@ -25,7 +27,11 @@ export async function* ddim(run: SamplingRun): AsyncGenerator<SamplerStep, void,
   const { timesteps } = ddimPlan(run);
   const stride = Math.floor(schedule.length / steps);
   let x = run.latents;
-  for (const [step, t] of timesteps.entries()) {
+  if (run.start) {
+    const alpha = alphaAt(schedule, timesteps[run.start.step]!);
+    x = noisy(run.start, x, Math.sqrt(alpha), Math.sqrt(1 - alpha));
+  }
+  for (const [step, t] of stepsFrom(timesteps, run.start)) {
     const output = await denoise(x, t);
     x = transfer(schedule, x, output, alphaAt(schedule, t), alphaAt(schedule, t - stride));
     yield { step, timestep: t, latents: x };

@@ -1,9 +1,11 @@
 import {
   checkSteps,
+  noisy,
   type SamplerStep,
   type SamplingOptions,
   type SamplingPlan,
   type SamplingRun,
+  stepsFrom,
 } from './sampler.ts';
 import { karrasSigmas, sigmaAt, timestepOf, trainedSigmas } from './sigmas.ts';
 import { roundHalfEven, solverTimesteps } from './timesteps.ts';
@@ -37,8 +39,12 @@ export async function* dpmpp2m(run: SamplingRun): AsyncGenerator<SamplerStep, vo
   const { timesteps, sigmas = [] } = dpmpp2mPlan(run);
   const last = timesteps.length - 1;
   let x = run.latents;
+  if (run.start) {
+    const { alpha, sigma } = level(sigmas[run.start.step]!);
+    x = noisy(run.start, x, alpha, sigma);
+  }
   let before: { readonly x0: Float32Array; readonly h: number } | undefined;
-  for (const [step, t] of timesteps.entries()) {
+  for (const [step, t] of stepsFrom(timesteps, run.start)) {
     const from = level(sigmas[step]!);
     const to = level(sigmas[step + 1]!);
     const output = await denoise(x, t);

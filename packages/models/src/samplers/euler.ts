@@ -1,9 +1,11 @@
 import {
   checkSteps,
+  noisy,
   type SamplerStep,
   type SamplingOptions,
   type SamplingPlan,
   type SamplingRun,
+  stepsFrom,
 } from './sampler.ts';
 import { karrasSigmas, sigmaAt, timestepOf, trainedSigmas } from './sigmas.ts';
 import { spacedTimesteps } from './timesteps.ts';
@@ -59,8 +61,10 @@ export function derivative(
 export async function* euler(run: SamplingRun): AsyncGenerator<SamplerStep, void, undefined> {
   const { denoise, schedule } = run;
   const { timesteps, sigmas = [], initNoiseSigma } = eulerPlan(run);
-  let x = run.latents.map((value) => value * initNoiseSigma);
-  for (const [step, t] of timesteps.entries()) {
+  let x = run.start
+    ? noisy(run.start, run.latents, 1, sigmas[run.start.step]!)
+    : run.latents.map((value) => value * initNoiseSigma);
+  for (const [step, t] of stepsFrom(timesteps, run.start)) {
     const [sigma, next] = [sigmas[step]!, sigmas[step + 1]!];
     const output = await denoise(scaledInput(x, sigma), t);
     const d = derivative(schedule, x, output, sigma);

@@ -1,6 +1,6 @@
 import { UserError } from '@sdft/tensor';
 import { derivative, eulerPlan, scaledInput } from './euler.ts';
-import type { SamplerStep, SamplingRun } from './sampler.ts';
+import { noisy, type SamplerStep, type SamplingRun, stepsFrom } from './sampler.ts';
 
 /**
  * Euler steps to below the next noise level, then fresh noise up to it; the plan is Euler's. Source: k-diffusion `sample_euler_ancestral`
@@ -14,8 +14,10 @@ export async function* eulerAncestral(
   if (draw === undefined)
     throw new UserError('sampler euler-a: needs noise for its steps; pass `draw`.');
   const { timesteps, sigmas = [], initNoiseSigma } = eulerPlan(run);
-  let x = run.latents.map((value) => value * initNoiseSigma);
-  for (const [step, t] of timesteps.entries()) {
+  let x = run.start
+    ? noisy(run.start, run.latents, 1, sigmas[run.start.step]!)
+    : run.latents.map((value) => value * initNoiseSigma);
+  for (const [step, t] of stepsFrom(timesteps, run.start)) {
     const [sigma, next] = [sigmas[step]!, sigmas[step + 1]!];
     const up = Math.sqrt((next ** 2 * (sigma ** 2 - next ** 2)) / sigma ** 2);
     const down = Math.sqrt(next ** 2 - up ** 2);

@@ -1,3 +1,4 @@
+import { UserError } from '@sdft/tensor';
 import { alphaAt, transfer } from './prediction.ts';
 import {
   checkSteps,
@@ -35,6 +36,10 @@ const weights: readonly (readonly number[])[] = [
 export async function* plms(run: SamplingRun): AsyncGenerator<SamplerStep, void, undefined> {
   const { denoise, schedule, steps } = run;
   const { timesteps } = plmsPlan(run);
+  if (run.start)
+    throw new UserError(
+      'sampler plms begins with two steps that are one, and cannot begin in the middle: take ddim, euler, euler-a or dpmpp-2m to start from a picture.',
+    );
   const stride = Math.floor(schedule.length / steps);
   const advance = (
     x: Float32Array,

@@ -19,10 +19,20 @@ export interface SamplingOptions {
   readonly sigmas?: SigmaSpacing | undefined;
 }
 
+/** Where sampling begins that starts from a picture. Source: SDEdit, Meng et al. 2022, arXiv:2108.01073, as diffusers' img2img pipeline has it. */
+export interface SamplingStart {
+  /** The first step that is taken, 0 to steps - 1. */
+  readonly step: number;
+  /** Clean latents, to which the noise of that step is added. */
+  readonly clean: Float32Array;
+}
+
 export interface SamplingRun extends SamplingOptions {
   readonly denoise: Denoise;
   /** Unit Gaussian noise, any shape; the sampler scales it. */
   readonly latents: Float32Array;
+  /** Where to begin; by default from noise alone, at the first step. */
+  readonly start?: SamplingStart | undefined;
   /** Unit Gaussian noise for a step, as long as the latents; only ancestral samplers ask for it. */
   readonly draw?: ((step: number) => Float32Array) | undefined;
 }
@@ -39,7 +49,7 @@ export interface SamplingPlan {
 
 /** State after one call of `denoise`. The last one's latents are the result, as the VAE's latents times its scaling factor. */
 export interface SamplerStep {
-  /** 0, 1, 2, ... */
+  /** 0, 1, 2, ..., of all that the plan has: it begins later where sampling does. */
   readonly step: number;
   readonly timestep: number;
   readonly latents: Float32Array;
@@ -69,3 +79,18 @@ export function refuseKarras(name: SamplerName, { sigmas }: SamplingOptions): vo
     );
   }
 }
+
+/** The steps that are taken, with their timesteps. */
+export const stepsFrom = (
+  timesteps: readonly number[],
+  start: SamplingStart | undefined,
+): readonly (readonly [step: number, timestep: number])[] =>
+  timesteps.map((t, step) => [step, t] as const).slice(start?.step ?? 0);
+
+/** signal x_0 + noise ε, the first latents of sampling that starts from a picture. */
+export const noisy = (
+  { clean }: SamplingStart,
+  latents: Float32Array,
+  signal: number,
+  noise: number,
+): Float32Array => clean.map((value, i) => signal * value + noise * latents[i]!);

@@ -8,10 +8,11 @@ import {
   type Applied,
   decodePictureGraph,
   denoiseGraph,
+  encodePictureGraph,
   encodeTextGraph,
   strengthState,
 } from '../encoding/graphs.ts';
-import type { Base } from '../training/base.ts';
+import { type Base, pixelsPerLatent } from '../training/base.ts';
 import { trainableState } from '../training/update.ts';
 import { type Contexts, contextsOf, readPrompts } from './contexts.ts';
 import { type GenerateOptions, generateSettings } from './settings.ts';
@@ -74,11 +75,21 @@ export class Generator {
     options: GenerateOptions = {},
   ): Promise<Generated[]> {
     const settings = generateSettings(this.#base, options);
-    const { n, seed, height, width, cfg, noise, size } = settings;
+    const { n, seed, height, width, cfg, channels, noise, size } = settings;
     const contexts = await this.#contexts(prompt, present, options, settings);
     const { tokens } = contexts;
     const guidance = cfg * contexts.weight;
-    const one = this.#base.unet.inChannels * height * width;
+    const one = channels * height * width;
+    const pictures = await this.#pictures(options);
+    // Inpainting at full strength begins from noise alone, as in diffusers.
+    const start =
+      pictures && !(pictures.beside && settings.first === 0)
+        ? {
+            step: settings.first,
+            clean: packed(Array.from({ length: size }, () => pictures.clean)),
+          }
+        : undefined;
+    const beside = pictures?.beside ?? new Float32Array(0);
     const guided = guidance !== 1;
     const unet = await this.#ready(
       `unet ${size}${guided ? ' guided' : ''} ${height}x${width} ${tokens}`,
@@ -104,7 +115,7 @@ export class Generator {
         ]);
         call++;
         const { prediction } = await unet.run({
-          sample: hostArray(guided ? packed([latents, latents]) : latents, [
+          sample: hostArray(inputOf(latents, one, beside, guided), [
             batch,
             this.#base.unet.inChannels,
             height,
@@ -129,6 +140,7 @@ export class Generator {
         spacing: options.spacing,
         sigmas: options.sigmas,
         latents,
+        start,
         denoise,
         draw: (step) =>
           packed(members.map((i) => draws(seed + i).normal('ancestral', step, [one]).data)),
@@ -139,7 +151,7 @@ export class Generator {
           first,
           latents: hostArray(latents.slice(0, Math.min(size, n - first) * one), [
             Math.min(size, n - first),
-            this.#base.unet.inChannels,
+            channels,
             height,
             width,
           ]) as HostArray,
@@ -153,6 +165,34 @@ export class Generator {
       }
     }
     return generated;
+  }
+
+  /** Latents of a picture to start from, and what an inpainting U-Net sees beside the noisy latents: the mask, and the latents of the picture without what is masked. */
+  async #pictures({ initImage, mask }: GenerateOptions) {
+    if (!initImage) return undefined;
+    const pixels = Float32Array.from(initImage.data);
+    const clean = await this.#encoded(pixels, initImage.shape);
+    if (!mask) return { clean, beside: undefined };
+    const [, , height, width] = initImage.shape as [number, number, number, number];
+    const masked = pixels.map((value, i) => (mask.data[i % (height * width)]! < 0.5 ? value : 0));
+    const scale = pixelsPerLatent(this.#base);
+    const cells: number[] = [];
+    for (let y = 0; y < height; y += scale)
+      for (let x = 0; x < width; x += scale) cells.push(mask.data[y * width + x]! < 0.5 ? 0 : 1);
+    const beside = packed([Float32Array.from(cells), await this.#encoded(masked, initImage.shape)]);
+    return { clean, beside };
+  }
+
+  /** The mean of a picture's latents [C,h,w], scaled, of pixels [1,3,H,W]. */
+  async #encoded(pixels: Float32Array, shape: readonly number[]): Promise<Float32Array> {
+    const [, , height, width] = shape as [number, number, number, number];
+    const encoder = await this.#executables.get(`vae-encode ${height}x${width}`, () => ({
+      graph: encodePictureGraph(this.#base, height, width),
+      weights: this.#base.weights,
+    }));
+    const { mean } = await encoder.run({ pixels: hostArray(pixels, shape) as HostArray });
+    const { shiftFactor, scalingFactor } = this.#base.vae;
+    return (mean!.data as Float32Array).map((value) => (value - shiftFactor) * scalingFactor);
   }
 
   /** Text states of each picture at each call, with the prompt and with the negative one. */
@@ -255,6 +295,19 @@ async function statesOf(encoder: Loaded, ids: readonly number[]): Promise<Float3
 /** Without the members that are undefined, which would hide a default. */
 const defined = <T extends object>(options: T): T =>
   Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as T;
+
+/** What the U-Net takes: each picture's latents with what stands beside them, for guidance twice. */
+function inputOf(
+  latents: Float32Array,
+  one: number,
+  beside: Float32Array,
+  guided: boolean,
+): Float32Array {
+  const members = Array.from({ length: latents.length / one }, (_, i) =>
+    packed([latents.subarray(i * one, (i + 1) * one), beside]),
+  );
+  return packed(guided ? [...members, ...members] : members);
+}
 
 function packed(parts: readonly Float32Array[]): Float32Array {
   const whole = new Float32Array(parts.reduce((n, { length }) => n + length, 0));

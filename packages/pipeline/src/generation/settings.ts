@@ -53,6 +53,12 @@ export interface GenerateOptions {
     | undefined;
   /** Unit Gaussian noise to start from, [n,C,h,w]. */
   readonly latents?: HostArray | undefined;
+  /** A picture to start from, f32 [1,3,H,W] in -1..1, at the mean of its latents; its size is that of what is drawn. */
+  readonly initImage?: HostArray | undefined;
+  /** How far the picture is changed, 0 to 1: the share of the steps that are taken. Default 0.8; 1 with a mask, where the picture outside of it still counts. */
+  readonly strength?: number | undefined;
+  /** For inpainting bases: f32 [1,1,H,W], 0.5 and more where the picture is drawn anew. */
+  readonly mask?: HostArray | undefined;
   /** Hears of the latents [n,C,h,w] of a group of pictures after each sampler step. */
   readonly onStep?:
     | ((state: {
@@ -70,6 +76,61 @@ export interface GenerateOptions {
 /** Most cells of latents that go through the U-Net at once, per guidance half: one picture of 512 pixels, eight of 64. */
 const CELLS_AT_ONCE = 4096;
 const PICTURES_AT_ONCE = 8;
+
+/** Throws UserError where picture, mask and base do not go together. */
+function checkPictures(
+  base: Base,
+  { initImage, mask, latents, size, sampler }: GenerateOptions,
+): void {
+  const kind = kindOf(base);
+  if (kind === 'inpainting' && !(initImage && mask))
+    throw new UserError(
+      `generate: ${base.name} is made for inpainting: give it a picture and a mask (initImage, mask)`,
+    );
+  if (kind === 'upscaling') refuseOtherKinds(base);
+  if (mask && kind !== 'inpainting')
+    throw new UserError(
+      `generate: a mask goes with a base that is made for inpainting, which ${base.name} is not`,
+    );
+  if (!initImage) return;
+  const [one, channels, height, width] = initImage.shape;
+  if (initImage.shape.length !== 4 || one !== 1 || channels !== base.vae.inChannels)
+    throw new UserError(
+      `generate: initImage must be [1, ${base.vae.inChannels}, H, W], got [${initImage.shape.join(', ')}]`,
+    );
+  if (mask && String(mask.shape) !== String([1, 1, height, width]))
+    throw new UserError(
+      `generate: mask must be [1, 1, ${height}, ${width}] as the picture is, got [${mask.shape.join(', ')}]`,
+    );
+  const wanted = size === undefined ? { width, height } : sizeOf(size);
+  if (wanted.width !== width || wanted.height !== height)
+    throw new UserError(
+      `generate: size ${size} is asked for, the picture is ${width}x${height}; resize it first`,
+    );
+  const scale = pixelsPerLatent(base);
+  if (latents && (latents.shape[2]! * scale !== height || latents.shape[3]! * scale !== width))
+    throw new UserError('generate: latents are not as large as the picture');
+  if (sampler === 'plms')
+    throw new UserError(
+      'generate: plms cannot start from a picture; take ddim, euler, euler-a or dpmpp-2m',
+    );
+}
+
+/** The first step that is taken. Throws UserError where none would be. */
+function firstStep(
+  steps: number,
+  { initImage, mask, strength = mask ? 1 : 0.8 }: GenerateOptions,
+): number {
+  if (!initImage) return 0;
+  if (!(strength > 0 && strength <= 1))
+    throw new UserError(`generate: strength must be above 0 and at most 1, got ${strength}`);
+  const taken = Math.min(Math.trunc(steps * strength), steps);
+  if (taken < 1)
+    throw new UserError(
+      `generate: strength ${strength} of ${steps} steps is not one step; take more steps or a greater strength`,
+    );
+  return steps - taken;
+}
 
 /** Throws UserError where a base does not make pictures from prompts alone. */
 export function refuseOtherKinds(base: Base): void {
@@ -107,11 +168,15 @@ export function checkPreview(
 /** Options with their defaults. Throws UserError where one is out of range. */
 export function generateSettings(base: Base, options: GenerateOptions) {
   const { seed = 0, steps = 25, sampler = 'ddim', cfg = 7.5, latents } = options;
-  refuseOtherKinds(base);
+  checkPictures(base, options);
   const n = latents?.shape[0] ?? options.n ?? 1;
   const scale = pixelsPerLatent(base);
-  const size = sizeOf(options.size ?? (base.unet.sampleSize ?? 64) * scale);
-  const channels = base.unet.inChannels;
+  const [, , tall, wide] = options.initImage?.shape ?? [];
+  const size = sizeOf(
+    options.size ??
+      (wide === undefined ? (base.unet.sampleSize ?? 64) * scale : `${wide}x${tall!}`),
+  );
+  const channels = base.vae.latentChannels;
   if (!Number.isInteger(n) || n < 1)
     throw new UserError(`generate: n must be a whole number, 1 or more, got ${n}`);
   if (!Number.isSafeInteger(seed))
@@ -140,6 +205,8 @@ export function generateSettings(base: Base, options: GenerateOptions) {
     steps,
     sampler,
     cfg,
+    channels,
+    first: firstStep(steps, options),
     height,
     width,
     /** Pictures that are drawn together. */

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { writePng } from '@sdft/data/node';
 import ndarray from 'ndarray';
+import sharp from 'sharp';
 import { describe, expect, test } from 'vitest';
 import { jsonLines, sdft, temporaryFolder } from './sdft.ts';
 
@@ -99,5 +100,44 @@ describe('the settings in a picture', () => {
       expect(stderr).toContain(said);
       expect(code).toBe(2);
     }
+  });
+});
+
+describe('a picture to start from', () => {
+  test('is changed as far as the strength says', async () => {
+    const flags = ['generate', '--base', 'nano', '--prompt', 'a boy', '--seed', '3', '--cfg', '3'];
+    const drawn = await run(...flags, '--steps', '4', '--size', '64', '--out', 'i1');
+    expect(drawn.code, drawn.stderr).toBe(0);
+    const start = ['--init-image', 'i1/00000-seed-3.png', '--steps', '8'];
+    const away = async (name: string, strength: string): Promise<number> => {
+      const ended = await run(...flags, ...start, '--strength', strength, '--out', name);
+      expect(ended.code, ended.stderr).toBe(0);
+      const [a, b] = await Promise.all(
+        ['i1', name].map((each) =>
+          sharp(at(`${each}/00000-seed-3.png`))
+            .raw()
+            .toBuffer(),
+        ),
+      );
+      return a!.reduce((sum, value, i) => sum + Math.abs(value - b![i]!), 0) / a!.length;
+    };
+    const [little, much] = [await away('i2', '0.2'), await away('i3', '1')];
+    expect(little).toBeLessThan(much);
+    const [told] = jsonLines(await run('inspect', 'i2/00000-seed-3.png', '--json'));
+    expect(told).toMatchObject({ metadata: { settings: { 'Denoising strength': '0.2' } } });
+  });
+
+  test.each([
+    [['--mask', 'none.png'], '--init-image FILE'],
+    [['--strength', '0.5'], '--init-image FILE'],
+    [['--init-image', 'none.png', '--mask', 'none.png'], 'made for inpainting, which nano is not'],
+    [['--init-image', 'missing.png'], 'missing.png'],
+  ])('%j is refused', async (flags, said) => {
+    await writePng(at('none.png'), ndarray(new Uint8Array(3 * 64), [8, 8, 3]), { force: true });
+    const { code, stderr } = await run(
+      ...['generate', '--base', 'nano', '--prompt', 'a', '--out', 'no', ...flags],
+    );
+    expect(stderr).toContain(said);
+    expect(code).toBe(2);
   });
 });
