@@ -395,7 +395,12 @@ describe('what a single file does not say', () => {
 });
 
 describe('another VAE', () => {
-  test.each([golden('files/vae-only-legacy.ckpt'), tiny, join(tiny, 'vae')])('%s', async (vae) => {
+  test.each([
+    golden('files/vae-only-legacy.ckpt'),
+    golden('files/model-f16.ckpt'),
+    tiny,
+    join(tiny, 'vae'),
+  ])('%s', async (vae) => {
     const checkpoint = await openCheckpoint(tiny, { vae });
     expect(checkpoint.notes).toEqual([`VAE: ${vae}`]);
     expect([...checkpoint.weights.keys()].sort()).toEqual(
