@@ -4,7 +4,7 @@
 
 STABLE_DIFFUSION_WEBUI is a checkout of AUTOMATIC1111/stable-diffusion-webui (or a fork with the same learn_schedule.py); its own module is run. Without it that fixture is left
 as it is.
-Made with Python 3.11, torch 2.15.0, diffusers 0.42.1, transformers 5.23.0, lion-pytorch 0.2.5, prodigyopt 1.1.2, and modules/textual_inversion/learn_schedule.py of v1.10.1
+Made with Python 3.11, torch 2.15.0, diffusers 0.42.1, transformers 5.23.0, lion-pytorch 0.2.5, prodigyopt 1.1.2, bitsandbytes 0.50.2, and modules/textual_inversion/learn_schedule.py of v1.10.1
 (sha256 in the result).
 """
 
@@ -172,6 +172,73 @@ def trajectories() -> dict:
     }
 
 
+EIGHT_BIT = dict(lr=1e-2, betas=(0.9, 0.99), eps=1e-8, weight_decay=0.1, min_8bit_size=16)
+EIGHT_BIT_SHAPES = {"long": [19, 31], "kernel": [4, 3, 3, 2], "block": [256], "small": [15], "silent": [5, 4]}
+
+
+def nearest_codes(values, code, blocksize):
+    """bitsandbytes' own generic path, which rounds to nearest and which its CPU op takes for types other than 16 and 32 bit floats; its 32 bit kernel is coarse near 0."""
+    return torch.ops.bitsandbytes.quantize_blockwise(values.double(), code, blocksize)
+
+
+def eight_bit() -> dict:
+    from bitsandbytes.backends.cpu import ops
+    from bitsandbytes.functional import create_dynamic_map
+    from bitsandbytes.optim import AdamW8bit
+
+    def quantize(values, code, absmax, out, blocksize):
+        codes, largest = nearest_codes(values, code, blocksize)
+        out.copy_(codes)
+        absmax.copy_(largest)
+
+    ops._quant_blockwise_fp32_direct = quantize
+    generator = torch.Generator().manual_seed(13)
+    random = lambda shape: torch.randn(shape, generator=generator)
+    maps = {"signed": create_dynamic_map(True), "unsigned": create_dynamic_map(False)}
+    encoded = {}
+    for name, code in maps.items():
+        scales = 10.0 ** torch.linspace(-8, 0, 512)
+        values = random([512]) * scales
+        values[[511, 255]] = 4.0
+        if name == "unsigned":
+            values = values.abs()
+        codes, largest = nearest_codes(values, code, 512)
+        encoded[name] = {"map": packed(code), "values": packed(values), "largest": float(largest), "codes": codes.tolist()}
+    start = {name: random(shape) for name, shape in EIGHT_BIT_SHAPES.items()}
+    sizes = {name: 10.0 ** (-5 * torch.rand(shape, generator=generator)) for name, shape in EIGHT_BIT_SHAPES.items()}
+    gradients = [
+        {name: torch.zeros(shape) if name == "silent" else random(shape) * sizes[name] for name, shape in EIGHT_BIT_SHAPES.items()}
+        for _ in range(TRAJECTORY)
+    ]
+    parameters = {key: value.clone().requires_grad_() for key, value in start.items()}
+    optimizer = AdamW8bit(list(parameters.values()), **EIGHT_BIT)
+    steps = []
+    for step in range(TRAJECTORY):
+        for key, parameter in parameters.items():
+            parameter.grad = gradients[step][key].clone()
+        optimizer.step()
+        if step + 1 not in SNAPSHOTS:
+            continue
+        states = {key: optimizer.state[p] for key, p in parameters.items()}
+        steps.append({
+            "step": step + 1,
+            "parameters": {key: packed(p) for key, p in parameters.items()},
+            "codes": {f"{kind}.{key}": base64.b64encode(state[of].numpy().tobytes()).decode()
+                      for key, state in states.items() for kind, of in (("m", "state1"), ("v", "state2")) if state[of].dtype == torch.uint8},
+            "scales": {f"{kind}Scale.{key}": packed(state[of])
+                       for key, state in states.items() for kind, of in (("m", "absmax1"), ("v", "absmax2")) if of in state},
+        })
+    return {
+        "what": "AdamW8bit of bitsandbytes 0.50.2 on the CPU, f32, codes by its generic path",
+        "settings": EIGHT_BIT,
+        "shapes": EIGHT_BIT_SHAPES,
+        "encoded": encoded,
+        "start": {key: packed(value) for key, value in start.items()},
+        "gradients": [{key: packed(value) for key, value in step.items()} for step in gradients],
+        "steps": steps,
+    }  # fmt: skip
+
+
 def schedules() -> dict:
     cases = {}
     for name, settings in SCHEDULES.items():
@@ -220,6 +287,7 @@ def write(name: str, content: dict) -> None:
 def main() -> None:
     write("optimizers.json", optimizers())
     write("trajectories.json", trajectories())
+    write("eight_bit.json", eight_bit())
     write("schedules.json", schedules())
     if len(sys.argv) > 1:
         write("learn_schedule.json", learn_schedule(Path(sys.argv[1])))

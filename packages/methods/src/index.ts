@@ -4,6 +4,7 @@ export { openImages, writePng } from '@sdft/data/node';
 export {
   adafactor,
   adamw,
+  adamw8bit,
   chain,
   clipByGlobalNorm,
   clipByValue,

@@ -26,24 +26,25 @@ export const adamwSettings = {
 type UpdateOptions = Record<'beta1' | 'beta2' | 'epsilon' | 'weightDecay', number>;
 
 /** (parameter, gradient, m, v, lr, correction1, correction2) -> (parameter, m, v), in the order of operations of PyTorch's `_single_tensor_adamw`. */
-const adamwUpdate = composite<UpdateOptions>('adamw', {
-  define: (inputs, { beta1, beta2, epsilon, weightDecay }) => {
-    const [parameter, g, m, v, lr, correction1, correction2] = inputs as [
-      Tensor,
-      Tensor,
-      Tensor,
-      Tensor,
-      Tensor,
-      Tensor,
-      Tensor,
-    ];
-    const kept = decayed(parameter, lr, weightDecay);
-    const nextM = m.add(g.sub(m).mul(1 - beta1));
-    const nextV = v.mul(beta2).add(g.mul(1 - beta2).mul(g));
-    const deviation = nextV.sqrt().div(correction2.sqrt()).add(epsilon);
-    return [kept.sub(nextM.mul(lr.div(correction1)).div(deviation)), nextM, nextV];
-  },
-});
+export const adamwUpdate: (inputs: readonly Tensor[], options: UpdateOptions) => readonly Tensor[] =
+  composite<UpdateOptions>('adamw', {
+    define: (inputs, { beta1, beta2, epsilon, weightDecay }) => {
+      const [parameter, g, m, v, lr, correction1, correction2] = inputs as [
+        Tensor,
+        Tensor,
+        Tensor,
+        Tensor,
+        Tensor,
+        Tensor,
+        Tensor,
+      ];
+      const kept = decayed(parameter, lr, weightDecay);
+      const nextM = m.add(g.sub(m).mul(1 - beta1));
+      const nextV = v.mul(beta2).add(g.mul(1 - beta2).mul(g));
+      const deviation = nextV.sqrt().div(correction2.sqrt()).add(epsilon);
+      return [kept.sub(nextM.mul(lr.div(correction1)).div(deviation)), nextM, nextV];
+    },
+  });
 
 /**
  * AdamW (Loshchilov and Hutter 2019, algorithm 2) as PyTorch computes it: decay is decoupled and multiplied by the learning rate.

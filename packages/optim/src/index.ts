@@ -1,4 +1,5 @@
 export { adafactor, type AdafactorOptions } from './adafactor.ts';
+export { adamw8bit, type AdamW8bitOptions } from './adamw8bit.ts';
 export { adamw, type AdamWOptions } from './adamw.ts';
 export { chain } from './chain.ts';
 export { clipByGlobalNorm, clipByValue, globalNorm } from './clip.ts';
@@ -24,6 +25,7 @@ export {
 } from './schedule.ts';
 export { sgd, type SgdOptions } from './sgd.ts';
 export type { NumberSetting, Setting, Settings, SwitchSetting } from './settings.ts';
+export { stateType } from './transform.ts';
 export type {
   GradientTransform,
   Named,

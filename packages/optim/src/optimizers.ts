@@ -2,6 +2,7 @@
 import { nearest, UserError } from '@sdft/tensor';
 import { adafactor, adafactorSettings } from './adafactor.ts';
 import { adamw, adamwSettings } from './adamw.ts';
+import { adamw8bit, adamw8bitSettings } from './adamw8bit.ts';
 import { lion, lionSettings } from './lion.ts';
 import { prodigy, prodigySettings } from './prodigy.ts';
 import { sgd, sgdSettings } from './sgd.ts';
@@ -27,6 +28,11 @@ const entries = {
   adamw: entry(adamw, {
     summary: "Adam with decoupled weight decay, PyTorch's",
     settings: adamwSettings,
+    needsRate: true,
+  }),
+  adamw8bit: entry(adamw8bit, {
+    summary: 'adamw with its state in 8 bits, a quarter of the size; slow on cpu',
+    settings: adamw8bitSettings,
     needsRate: true,
   }),
   lion: entry(lion, {

@@ -1,5 +1,5 @@
 /** @file What changes gradients, and what turns them into new parameters: traced functions with states, that chain. */
-import type { Shape, Tensor } from '@sdft/tensor';
+import type { Shape, Tensor, TensorType } from '@sdft/tensor';
 import type { Schedule, ScheduledNumber } from './schedule.ts';
 
 /** Values by the name of the parameter (or state) that they belong to. */
@@ -35,8 +35,8 @@ interface Stateful {
   readonly recipe: TransformRecipe;
   /** Numbers that change from step to step. They are evaluated in double precision on the host and enter the graph as tensors, never baked in. */
   readonly numbers: Named<Schedule>;
-  /** Shapes of the states for parameters of these shapes. Every state starts as zeros. */
-  init(parameters: Named<Shape>): Named<Shape>;
+  /** The states for parameters of these shapes, f32 where only a shape is said. Every state starts as zeros. */
+  init(parameters: Named<Shape>): Named<Shape | TensorType>;
 }
 
 /** Changes gradients on their way to the optimizer, such as clipping. */
@@ -58,6 +58,10 @@ export interface Optimizer extends Stateful {
     readonly state: Named<Tensor>;
   };
 }
+
+/** A state's type, f32 where only a shape is said. */
+export const stateType = (state: Shape | TensorType): TensorType =>
+  'dtype' in state ? state : { shape: state, dtype: 'f32' };
 
 /** A parameter after decoupled weight decay: times 1 - `rate` `decay` (Loshchilov and Hutter 2019). `decay` 0 leaves no trace in the graph. */
 export const decayed = (parameter: Tensor, rate: Tensor, decay: number): Tensor =>

@@ -1,6 +1,6 @@
 /** @file An optimizer at work, on any backend. */
 import { type Backend, type HostArray, hostArray, trace } from '@sdft/tensor';
-import { globalNorm, type Optimizer } from '../src/index.ts';
+import { globalNorm, type Optimizer, stateType } from '../src/index.ts';
 
 type Shapes = Readonly<Record<string, readonly number[]>>;
 type Values = Readonly<Record<string, ArrayLike<number>>>;
@@ -28,7 +28,10 @@ export async function compiled(
       gradients: given,
       parameters: each((name) => t.state(name, shapes[name]!)),
       state: Object.fromEntries(
-        Object.entries(states).map(([name, shape]) => [name, t.state(`state ${name}`, shape)]),
+        Object.entries(states).map(([name, state]) => {
+          const { shape, dtype } = stateType(state);
+          return [name, t.state(`state ${name}`, shape, dtype)];
+        }),
       ),
       numbers: Object.fromEntries(
         Object.keys(optimizer.numbers).map((name) => [name, t.input(`number ${name}`, [])]),

@@ -10,8 +10,10 @@ import {
   optimizers,
   optimizerNamed,
   prodigy,
+  stateType,
 } from '../src/index.ts';
 import { fixture } from './fixtures.ts';
+import { unpacked, unpackedAll } from './packed.ts';
 import { compiled } from './run.ts';
 
 type Packed = Record<string, string>;
@@ -29,11 +31,6 @@ const { steps, shapes, start, gradients, cases } = fixture<{
   gradients: Packed[];
   cases: Record<string, Case>;
 }>('trajectories');
-
-const unpacked = (text: string): Float32Array =>
-  new Float32Array(Uint8Array.from(Buffer.from(text, 'base64')).buffer);
-const all = (packed: Packed): Record<string, Float32Array> =>
-  Object.fromEntries(Object.entries(packed).map(([name, text]) => [name, unpacked(text)]));
 
 /** Settings of the Python classes by our names. */
 function optimizerOf(name: string, settings: Case['settings']): Optimizer {
@@ -73,10 +70,10 @@ describe.each([reference, cpu()])('on $name', (backend) => {
   it.each(Object.entries(cases))('%s goes the way of its original', async (name, expected) => {
     const { settings, rates, idle, snapshots, d = [] } = expected;
     const optimizer = optimizerOf(name, settings);
-    const { run, executable } = await compiled(backend, optimizer, shapes, all(start));
+    const { run, executable } = await compiled(backend, optimizer, shapes, unpackedAll(start));
     const most = tolerance(backend.name, name);
     for (let step = 0; step < steps; step++) {
-      const given = all(gradients[step]!);
+      const given = unpackedAll(gradients[step]!);
       if (step < idle) for (const values of Object.values(given)) values.fill(0);
       const { lr } = optimizer;
       const rate = typeof lr === 'object' ? lr.at(step) : Number(lr) * rates[step]!;
@@ -100,8 +97,11 @@ describe.each([reference, cpu()])('on $name', (backend) => {
 
 describe('memory', () => {
   const shapes = { kernel: [32, 16, 3, 3], matrix: [64, 128], vector: [64] };
-  const size = (list: Readonly<Record<string, readonly number[]>>): number =>
-    Object.values(list).reduce((sum, shape) => sum + shape.reduce((n, d) => n * d, 1), 0);
+  const size = (list: ReturnType<Optimizer['init']>): number =>
+    Object.values(list).reduce(
+      (sum, state) => sum + stateType(state).shape.reduce((n, d) => n * d, 1),
+      0,
+    );
   it.each([
     [lion({ lr: 1 }), size(shapes)],
     // Rows [32, 16, 3] and columns [32, 16, 3], [64] and [128], and the vector itself.
@@ -141,7 +141,9 @@ describe('rates', () => {
         const { parameters } = update({
           gradients: each((name) => t.input(`gradient ${name}`, [2])),
           parameters: each((name) => t.input(name, [2])),
-          state: Object.fromEntries(state.map(([name, shape]) => [name, t.state(name, shape)])),
+          state: Object.fromEntries(
+            state.map(([name, given]) => [name, t.state(name, stateType(given).shape)]),
+          ),
           numbers: {},
           lr: same ? { a: rates.a, b: rates.a } : rates,
         });
@@ -154,7 +156,9 @@ describe('rates', () => {
 
 describe('optimizers by name', () => {
   it('say their settings, which are the ones that they take', () => {
-    expect(Object.keys(optimizers)).toEqual(['adamw', 'lion', 'adafactor', 'prodigy', 'sgd']);
+    expect(Object.keys(optimizers)).toEqual([
+      ...['adamw', 'adamw8bit', 'lion', 'adafactor', 'prodigy', 'sgd'],
+    ]);
     for (const [name, { settings, summary, needsRate }] of Object.entries(optimizers)) {
       expect(summary).not.toBe('');
       const defaults = Object.fromEntries(
@@ -168,7 +172,7 @@ describe('optimizers by name', () => {
   it.each([
     [
       { name: 'adam', lr: 1 },
-      /no optimizer called "adam"; did you mean adamw\? There are adamw, lion/,
+      /no optimizer called "adam"; did you mean adamw\? There are adamw, adamw8bit, lion/,
     ],
     [{ name: 'lion' }, /lion: there is no learning rate/],
     [

@@ -3,7 +3,7 @@ import type { NdArray } from 'ndarray';
 import type { Graph } from './graph/types.ts';
 import type { Weight } from './weight.ts';
 
-/** Arrays on the host: f32 as Float32Array, i32 as Int32Array, bool as Uint8Array. */
+/** Arrays on the host: f32 as Float32Array, i32 as Int32Array, bool and u8 as Uint8Array. */
 export type HostData = Float32Array | Int32Array | Uint8Array;
 export type HostArray = NdArray<HostData>;
 

@@ -6,7 +6,7 @@ export { groupNorm, layerNorm } from './composites/norms.ts';
 export { internal, unreachable, UserError } from './errors.ts';
 export { grad } from './grad/grad.ts';
 export type { ConvAttributes, DType, Graph, Shape, TensorType } from './graph/types.ts';
-export { apply, type TensorLike, Tensor } from './trace/tensor.ts';
+export { apply, literal, type TensorLike, Tensor } from './trace/tensor.ts';
 export { arange, concat, full, stack, trace, type Traced, type Tracer } from './trace/trace.ts';
 export type { StorageType, Weight } from './weight.ts';
 export { nullBackend } from './backends/null/backend.ts';

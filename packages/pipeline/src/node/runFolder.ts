@@ -70,7 +70,9 @@ export class RunFolder {
     const weights = new Map(
       [...states].map(([name, { data, shape }]) => [
         name,
-        weightOf('f32', shape, new Uint8Array(Float32Array.from(data).buffer)),
+        data instanceof Uint8Array
+          ? weightOf('u8', shape, data)
+          : weightOf('f32', shape, new Uint8Array(Float32Array.from(data).buffer)),
       ]),
     );
     await mkdir(join(this.path, 'state'), { recursive: true });
@@ -103,13 +105,11 @@ export class RunFolder {
   readState({ path }: SavedState): Map<string, HostArray> {
     const { tensors } = openSafetensors(join(path, stateFile));
     return new Map(
-      [...tensors].map(([name, weight]) => [
-        name,
-        hostArray(
-          new Float32Array(Uint8Array.from(weight.read()).buffer),
-          weight.shape,
-        ) as HostArray,
-      ]),
+      [...tensors].map(([name, weight]) => {
+        const bytes = Uint8Array.from(weight.read());
+        const data = weight.dtype === 'u8' ? bytes : new Float32Array(bytes.buffer);
+        return [name, hostArray(data, weight.shape) as HostArray];
+      }),
     );
   }
 

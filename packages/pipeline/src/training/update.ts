@@ -1,5 +1,5 @@
 /** @file From the gradient to the next value of every state: trainables, what the optimizer keeps, sums of gradients. */
-import type { Optimizer } from '@sdft/optim';
+import { type Optimizer, stateType } from '@sdft/optim';
 import { type Shape, stack, type Tensor, type Tracer } from '@sdft/tensor';
 import { gateInput, isWholeRun, numberInput, type Phase } from './phases.ts';
 import type { Attached } from './trainables.ts';
@@ -41,10 +41,10 @@ export function withUpdate(
   const parameters = each((name) => values.get(name)!);
   const shapes = each((name) => parameters[name]!.shape);
   const state = Object.fromEntries(
-    Object.entries(optimizer.init(shapes)).map(([name, stateShape]) => [
-      name,
-      t.state(optimizerState(name), stateShape),
-    ]),
+    Object.entries(optimizer.init(shapes)).map(([name, given]) => {
+      const { shape, dtype } = stateType(given);
+      return [name, t.state(optimizerState(name), shape, dtype)];
+    }),
   );
   const lr = each((name) => rates[trainables.get(name)!.rate]!);
   const weightDecay = Object.fromEntries(

@@ -105,7 +105,7 @@ describe('parts', () => {
   it.each([
     [
       { optimizer: { name: 'adam' } },
-      /optimizer.name must be one of adamw, lion, adafactor, prodigy, sgd, not "adam"/,
+      /optimizer.name must be one of adamw, adamw8bit, lion, adafactor, prodigy, sgd, not "adam"/,
     ],
     [
       { optimizer: { name: 'sgd', lr: 1, beta1: 0.5, weightDecay: 0 } },

@@ -175,7 +175,7 @@ describe('flags', () => {
     expect(flag('--no-decouple').path).toEqual(['optimizer', 'decouple']);
     expect(flag('--weight-decay').description).toBe('weight decay');
     expect(flag('--beta2').description).toMatch(
-      /adamw, prodigy: decay of the mean squared gradient; lion: decay of the mean gradient/,
+      /adamw, adamw8bit, prodigy: decay of the mean squared gradient; lion: decay of the mean gradient/,
     );
   });
 

@@ -1,12 +1,22 @@
 /** @file Every optimizer that a recipe can name, in a run. */
 import { join } from 'node:path';
-import { adafactor, adamw, lion, type Optimizer, optimizers, prodigy, sgd } from '@sdft/optim';
+import {
+  adafactor,
+  adamw,
+  adamw8bit,
+  lion,
+  type Optimizer,
+  optimizers,
+  prodigy,
+  sgd,
+} from '@sdft/optim';
 import { describe, expect, it } from 'vitest';
 import { pictures, reports, stem, temporaryFolder, trained, using } from '../support/small.ts';
 
 const folder = temporaryFolder();
 const all: readonly Optimizer[] = [
   adamw({ lr: 1e-2 }),
+  adamw8bit({ lr: 1e-2, min8bitSize: 64 }),
   lion({ lr: 1e-3, weightDecay: 0.1 }),
   adafactor({ beta1: 0.9 }),
   prodigy({ d0: 1e-3, useBiasCorrection: true }),

@@ -12,7 +12,7 @@ import {
 import { needed, resultsOf, usersOf } from './walk.ts';
 
 export interface PlanOptions {
-  /** Bytes that one tensor takes; by default 4 for an f32 or i32 element and 1 for a bool. */
+  /** Bytes that one tensor takes; by default 4 for an f32 or i32 element and 1 for a bool or u8. */
   readonly bytes?: (type: TensorType) => number;
   /**
    * Whether the next value of a state takes the place of the old one where nothing reads that any more. The element-wise end of the graph, which leads from gradients to

@@ -22,9 +22,13 @@ const elementwise: Rule<object> = ([x], _, fail) => {
   if (x!.dtype !== 'f32') throw fail(`needs f32, got ${x!.dtype}`);
   return x!;
 };
+/** Throws unless the tensor holds numbers to compute with. */
+const refuseCodes = ({ dtype }: TensorType, fail: (why: string) => UserError): void => {
+  if (dtype === 'bool' || dtype === 'u8') throw fail(`does not work on ${dtype}; cast first`);
+};
 const binary: Rule<object> = ([a, b], _, fail) => {
   sameTypes([a!, b!], fail);
-  if (a!.dtype === 'bool') throw fail('does not work on bool; cast first');
+  refuseCodes(a!, fail);
   return a!;
 };
 const less: Rule<object> = (inputs, attrs, fail) => ({
@@ -33,6 +37,7 @@ const less: Rule<object> = (inputs, attrs, fail) => ({
 });
 const equal: Rule<object> = ([a, b], _, fail) => {
   sameTypes([a!, b!], fail);
+  if (a!.dtype === 'u8') throw fail('does not work on u8; cast first');
   return { shape: a!.shape, dtype: 'bool' };
 };
 const reduction: Rule<Attributes['reduceSum']> = ([x], { axes }, fail) => {
@@ -40,7 +45,7 @@ const reduction: Rule<Attributes['reduceSum']> = ([x], { axes }, fail) => {
     throw fail(
       `axes ${showShape(axes)} of a tensor ${showShape(x!.shape)} are not ascending and within its rank`,
     );
-  if (x!.dtype === 'bool') throw fail('does not work on bool; cast first');
+  refuseCodes(x!, fail);
   return { shape: x!.shape.map((d, i) => (axes.includes(i) ? 1 : d)), dtype: x!.dtype };
 };
 
@@ -113,7 +118,12 @@ const rules: { [P in Primitive]: Rule<Attributes[P]> } = {
       );
     return a!;
   },
-  cast: ([x], { dtype }) => ({ shape: x!.shape, dtype }),
+  cast: ([x], { dtype }, fail) => {
+    const types = [x!.dtype, dtype];
+    if (types.includes('u8') && types.some((type) => type !== 'u8' && type !== 'i32'))
+      throw fail(`u8 is cast from and to i32 only, not from ${x!.dtype} to ${dtype}`);
+    return { shape: x!.shape, dtype };
+  },
   reduceSum: reduction,
   reduceMax: reduction,
   matmul: ([a, b], { transposeA, transposeB }, fail) => {
@@ -232,7 +242,7 @@ const rules: { [P in Primitive]: Rule<Attributes[P]> } = {
     return { shape: [...indices!.shape, ...table!.shape.slice(1)], dtype: table!.dtype };
   },
   scatterAdd: ([updates, indices], { rows }, fail) => {
-    if (updates!.dtype === 'bool') throw fail('does not work on bool; cast first');
+    refuseCodes(updates!, fail);
     if (
       indices!.dtype !== 'i32' ||
       !sameShape(updates!.shape.slice(0, indices!.shape.length), indices!.shape)
@@ -277,4 +287,4 @@ export function typeOf<P extends Primitive>(
 }
 
 export const bytesOf = ({ shape, dtype }: { shape: Shape; dtype: DType }): number =>
-  sizeOf(shape) * (dtype === 'bool' ? 1 : 4);
+  sizeOf(shape) * (dtype === 'bool' || dtype === 'u8' ? 1 : 4);

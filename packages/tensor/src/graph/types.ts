@@ -1,7 +1,7 @@
 /** @file The graph as plain data: primitives, their attributes, nodes. Everything else in this package reads or rewrites it. */
 
-/** Element types inside a graph. Truth values are `bool`, indices `i32`, everything trainable `f32`. */
-export type DType = 'f32' | 'i32' | 'bool';
+/** Element types inside a graph. Truth values are `bool`, indices `i32`, everything trainable `f32`; `u8` holds codes, which are moved and chosen as they are, and cast to and from `i32`. */
+export type DType = 'f32' | 'i32' | 'bool' | 'u8';
 export type Shape = readonly number[];
 export interface TensorType {
   readonly shape: Shape;

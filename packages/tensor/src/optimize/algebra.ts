@@ -210,7 +210,7 @@ const rules: { [P in Primitive]: Rule<P> } = {
     if (x.dtype === node.dtype) return inputs[0];
     // 0 and 1 are the same in every type.
     const truth = x.op === 'cast' ? x.inputs[0]! : undefined;
-    if (truth !== undefined && builder.node(truth).dtype === 'bool')
+    if (truth !== undefined && builder.node(truth).dtype === 'bool' && node.dtype !== 'u8')
       return node.dtype === 'bool' ? truth : builder.add('cast', [truth], node.attrs);
     return beforeBroadcast(making);
   },

@@ -9,8 +9,8 @@ export interface Tracer {
   readonly builder: GraphBuilder;
   /** A tensor that is given at every call. */
   input(name: string, shape: Shape, dtype?: DType): Tensor;
-  /** A tensor (f32) that lives in the executable between calls. */
-  state(name: string, shape: Shape): Tensor;
+  /** A tensor that lives in the executable between calls; f32 unless it says otherwise. */
+  state(name: string, shape: Shape, dtype?: DType): Tensor;
   /** A frozen array that compile finds by name. */
   weight(name: string, shape: Shape): Tensor;
   /** A literal; `data` in row-major order, or one number for every element. */
@@ -48,11 +48,11 @@ export function trace(body: (t: Tracer) => Traced): Graph {
           state: false,
         }),
       ),
-    state: (name, shape) =>
+    state: (name, shape, dtype = 'f32') =>
       tensor(
         builder.add('input', [], {
           name: named(name),
-          type: { shape: [...shape], dtype: 'f32' },
+          type: { shape: [...shape], dtype },
           state: true,
         }),
       ),

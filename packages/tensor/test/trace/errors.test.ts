@@ -26,6 +26,16 @@ describe('what does not fit is refused with operation, shapes and layer', () => 
     ],
     ['sum of types', (t, x) => x.add(t.input('b', [2, 3], 'i32')), 'types f32 and i32 differ'],
     ['sum of truth values', (_, x) => x.less(0).add(x.less(1)), 'does not work on bool'],
+    [
+      'sum of codes',
+      (t) => t.state('u', [2], 'u8').add(t.state('w', [2], 'u8')),
+      'does not work on u8',
+    ],
+    [
+      'codes of numbers',
+      (_, x) => x.cast('u8'),
+      'u8 is cast from and to i32 only, not from f32 to u8',
+    ],
     ['comparison of truth values', (_, x) => x.less(0).less(x.less(1)), 'less in'],
     ['exponential of integers', (_, x) => x.cast('i32').exp(), 'exp in'],
     ['where without a condition', (_, x) => x.where(x, 0), 'needs a bool condition, got f32'],

@@ -13,7 +13,7 @@ import { forEachTap } from './convolution.ts';
 import { erf } from './erf.ts';
 import { copy, type Data, forEachRow } from './strided.ts';
 
-/** A computed tensor, row-major: f32 as Float64Array, i32 as Int32Array, bool as Uint8Array. Never changed once it is made. */
+/** A computed tensor, row-major: f32 as Float64Array, i32 as Int32Array, bool and u8 as Uint8Array. Never changed once it is made. */
 export interface Value extends TensorType {
   readonly data: Data;
 }

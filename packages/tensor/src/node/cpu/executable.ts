@@ -32,7 +32,12 @@ export interface ExecutableParts {
   readonly released: () => void;
 }
 
-const ortTypes: Readonly<Record<DType, OrtType>> = { f32: 'float32', i32: 'int32', bool: 'bool' };
+const ortTypes: Readonly<Record<DType, OrtType>> = {
+  f32: 'float32',
+  i32: 'int32',
+  bool: 'bool',
+  u8: 'uint8',
+};
 const share = (name: string, type: TensorType): SharedTensor => ({
   name,
   type: ortTypes[type.dtype],

@@ -49,7 +49,7 @@ const sourceShape = (at: Lowering, id: NodeId): Shape => {
 /** Without axes it changes nothing. */
 const reduce = (e: Emitter, opType: string, x: Name, { axes }: { axes: readonly number[] }): Name =>
   e.node(opType, [x, e.i64(axes)], { attributes: { noop_with_empty_axes: 1 } });
-const onnxType = { f32: 1, i32: 6, bool: 9 } as const;
+const onnxType = { f32: 1, u8: 2, i32: 6, bool: 9 } as const;
 
 /** The tensor and the order in which a matrix product may read it without a transposed copy. */
 export const unswapped = (
@@ -187,7 +187,7 @@ export const rules: { [P in Primitive]: LowerRule<Attributes[P]> } = {
     const zeros = inputs.slice(1).map((ticket) => {
       const known = at.value(ticket);
       const comparable =
-        at.node(ticket).dtype === 'bool'
+        at.node(ticket).dtype === 'bool' || at.node(ticket).dtype === 'u8'
           ? e.node('Cast', [known], { attributes: { to: onnxType.i32 } })
           : known;
       const flat = e.reshape(comparable, [-1]);

@@ -2,7 +2,7 @@
 import { parentPort } from 'node:worker_threads';
 import type * as Ort from 'onnxruntime-node';
 
-export type OrtType = 'float32' | 'int32' | 'bool';
+export type OrtType = 'float32' | 'int32' | 'bool' | 'uint8';
 export interface SharedTensor {
   readonly name: string;
   readonly type: OrtType;
@@ -68,6 +68,7 @@ async function create({
 const view = (runtime: typeof Ort, { type, dims, buffer }: SharedTensor): Ort.Tensor => {
   if (type === 'float32') return new runtime.Tensor('float32', new Float32Array(buffer), dims);
   if (type === 'int32') return new runtime.Tensor('int32', new Int32Array(buffer), dims);
+  if (type === 'uint8') return new runtime.Tensor('uint8', new Uint8Array(buffer), dims);
   return new runtime.Tensor('bool', new Uint8Array(buffer), dims);
 };
 

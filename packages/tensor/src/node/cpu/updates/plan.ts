@@ -92,6 +92,7 @@ function settled(graph: Graph): {
   }
 }
 
+const isInteger = ({ dtype }: AnyNode): boolean => dtype === 'i32' || dtype === 'u8';
 const spelled = ({ op }: AnyNode): boolean => expressions[op] !== undefined;
 
 /** Nodes that kernels compute: element-wise ones that nothing else needs. */
@@ -105,7 +106,8 @@ function insideOf(graph: Graph, roots: ReadonlySet<NodeId>): ReadonlySet<NodeId>
   for (let id = graph.nodes.length - 1; id >= 0; id--) {
     const node = graph.nodes[id]!;
     const readers = users[id]!;
-    if (!spelled(node) || results.has(id)) continue;
+    if (!spelled(node) || results.has(id) || node.inputs.some((i) => isInteger(graph.nodes[i]!)))
+      continue;
     const { shape } = node;
     const owned = readers.every(
       (reader) => inside.has(reader) && sameShape(graph.nodes[reader]!.shape, shape),
