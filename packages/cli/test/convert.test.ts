@@ -37,11 +37,34 @@ test('a checkpoint goes into one file and back, every tensor as it was', async (
   expect(await hashes('tiny')).toEqual(await hashes(goldens('tiny-sd')));
 });
 
+test('a LoRA goes to kohya and back, and says alpha and hashes on its way', async () => {
+  const original = goldens('train/lora/result.safetensors');
+  expect(await convert(original, 'kohya.safetensors', '--format', 'kohya', '--json')).toMatchObject(
+    {
+      code: 0,
+      stdout: `${JSON.stringify({ in: original, out: 'kohya.safetensors', what: 'LoRA', format: 'kohya' })}\n`,
+    },
+  );
+  const key = 'lora_unet_mid_block_attentions_0_transformer_blocks_0_attn2_to_k';
+  expect([...numbers(at('kohya.safetensors'), `${key}.alpha`)]).toEqual([8]);
+  for (const format of ['peft', 'diffusers'])
+    expect(
+      await convert('kohya.safetensors', `${format}.safetensors`, '--format', format),
+    ).toMatchObject({ code: 0 });
+  expect(await hashes('diffusers.safetensors')).toEqual(await hashes(original));
+  const path = 'unet.mid_block.attentions.0.transformer_blocks.0.attn2.to_k';
+  expect(numbers(at('peft.safetensors'), `${path}.lora_A.weight`)).toEqual(
+    numbers(original, `${path}.lora.down.weight`),
+  );
+});
+
 test.for([
   [[goldens('tiny-sd'), 'x.safetensors', '--format', 'a1111'], 'a checkpoint is ldm or diffusers'],
   [[goldens('tiny-sd'), 'x', '--format', 'ldm'], 'one .safetensors file'],
   [[goldens('train/ti/result.safetensors'), 'x.ckpt'], '.pt (a1111)'],
-  [[goldens('train/lora/result.safetensors'), 'x.pt'], 'no embedding of one word'],
+  [[goldens('train/lora/result.safetensors'), 'x.safetensors'], 'say which layout the LoRA gets'],
+  [[goldens('train/lora/result.safetensors'), 'x.pt', '--format', 'kohya'], 'as .safetensors'],
+  [[goldens('tiny-sd'), 'x', '--format', 'kohya'], '--format kohya is for LoRA'],
   [['nothing.pt', 'x.safetensors'], 'nothing.pt: no such file'],
 ] as const)('%j is refused', async ([args, said]) => {
   const { code, stdout, stderr } = await convert(...args);

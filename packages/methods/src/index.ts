@@ -87,6 +87,8 @@ export {
 } from './hypernetwork/hypernetwork.ts';
 export { type Hypernetwork, readHypernetwork } from './hypernetwork/readHypernetwork.ts';
 export type { WeightInit } from './hypernetwork/structure.ts';
+export { convertNetwork } from './lora/files/convertNetwork.ts';
+export { isNetworkKey } from './lora/files/readNetwork.ts';
 export { lora, loraPreset } from './lora/lora.ts';
 export type { LoraOptions } from './lora/settings.ts';
 export { type Png, readPng } from './png/readPng.ts';

@@ -3,27 +3,27 @@ import { addReadingOptions, type ReadingOptions } from '../options/base.ts';
 import { complete, type CommonOptions, defineCommand } from '../program/defineCommand.ts';
 
 export interface ConvertFlags extends CommonOptions, ReadingOptions {
-  readonly format?: 'diffusers' | 'ldm' | 'a1111';
+  readonly format?: 'diffusers' | 'ldm' | 'a1111' | 'kohya' | 'peft';
   readonly dtype?: 'f32' | 'f16' | 'bf16';
   readonly token?: string;
   readonly force?: boolean;
 }
 
-/** `sdft convert`: a checkpoint or an embedding in another layout. */
+/** `sdft convert`: a checkpoint, an embedding or a LoRA in another layout. */
 export function convertCommand(summary: string): Command {
   const command = defineCommand('convert', summary)
-    .argument('<in>', 'a checkpoint (folder or file) or an embedding')
+    .argument('<in>', 'a checkpoint (folder or file), an embedding or a LoRA')
     .argument('<out>', 'what to make')
     .addOption(
       new Option(
         '--format <name>',
-        'layout of what is made (default: by its name: .safetensors of a checkpoint is ldm, a folder diffusers; .pt of an embedding is a1111, .safetensors and .bin diffusers)',
-      ).choices(['diffusers', 'ldm', 'a1111']),
+        'layout of what is made (default: by its name: .safetensors of a checkpoint is ldm, a folder diffusers; .pt of an embedding is a1111, .safetensors and .bin diffusers; of a LoRA: to be said)',
+      ).choices(['diffusers', 'ldm', 'a1111', 'kohya', 'peft']),
     )
     .addOption(
       new Option(
         '--dtype <type>',
-        'checkpoints: store every weight as this (default: as it is)',
+        'checkpoints and LoRA: store every weight as this (default: as it is)',
       ).choices(['f32', 'f16', 'bf16']),
     )
     .option('--token <word>', 'embeddings: what a diffusers file calls it (default: as it was)');
@@ -37,5 +37,6 @@ export function convertCommand(summary: string): Command {
     command,
     'convert boy.safetensors boy.pt',
     'convert model.ckpt model-folder --dtype f16',
+    'convert lora.safetensors for-a1111.safetensors --format kohya',
   );
 }

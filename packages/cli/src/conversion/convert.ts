@@ -1,6 +1,6 @@
 import { statSync } from 'node:fs';
 import { basename, extname } from 'node:path';
-import { readEmbedding, textualInversion } from '@sdft/methods';
+import { convertNetwork, isNetworkKey, readEmbedding, textualInversion } from '@sdft/methods';
 import {
   inspectFile,
   openCheckpoint,
@@ -21,25 +21,35 @@ export async function convert(from: string, to: string, flags: ConvertFlags): Pr
   const kind = /\.(safetensors|pt|bin)$/i.test(to) ? 'file' : 'folder';
   checkTarget('<out>', to, flags.force ?? false, kind);
   const path = await basePath(from);
-  const what = (await isCheckpoint(path)) ? 'checkpoint' : 'embedding';
-  const format = what === 'checkpoint' ? checkpointFormat(to, flags) : embeddingFormat(to, flags);
+  const what = await kindOf(path);
+  const format = formats[what](to, flags);
   if (what === 'checkpoint') await convertCheckpoint(path, to, format, flags, output);
-  else await convertEmbedding(path, to, flags);
+  else if (what === 'embedding') await convertEmbedding(path, to, flags);
+  else await convertNetwork(path, to, { ...flags, format: format as 'kohya' | 'peft' });
   output.print(`${to}: ${what} in ${format} layout`);
   output.record({ in: from, out: to, what, format });
 }
 
-async function isCheckpoint(path: string): Promise<boolean> {
-  if (statSync(path).isDirectory()) return true;
-  const { tensors } = await inspectFile(path);
-  return Object.keys(tensors).some((name) => name.startsWith('model.diffusion_model.'));
+async function kindOf(path: string): Promise<'checkpoint' | 'embedding' | 'LoRA'> {
+  if (statSync(path).isDirectory()) return 'checkpoint';
+  const names = Object.keys((await inspectFile(path)).tensors);
+  if (names.some((name) => name.startsWith('model.diffusion_model.'))) return 'checkpoint';
+  return names.some(isNetworkKey) ? 'LoRA' : 'embedding';
 }
+
+const formats = {
+  checkpoint: checkpointFormat,
+  embedding: embeddingFormat,
+  LoRA: networkFormat,
+} as const;
 
 function checkpointFormat(to: string, { format, token }: ConvertFlags): Format {
   const isFile = extname(to).toLowerCase() === '.safetensors';
   if (token !== undefined) throw new UserError('--token is for embeddings; this is a checkpoint');
-  if (format === 'a1111')
-    throw new UserError('--format a1111 is for embeddings; a checkpoint is ldm or diffusers');
+  if (format === 'a1111' || format === 'kohya' || format === 'peft')
+    throw new UserError(
+      `--format ${format} is for ${format === 'a1111' ? 'embeddings' : 'LoRA'}; a checkpoint is ldm or diffusers`,
+    );
   if ((format === 'ldm') !== isFile && format !== undefined)
     throw new UserError(
       `${to}: a checkpoint in ldm layout is one .safetensors file, in diffusers layout a folder`,
@@ -62,6 +72,15 @@ async function convertCheckpoint(
   else
     for (const file of await writeLdmSafetensors(to, checkpoint, options))
       output.note(`wrote ${file}`);
+}
+
+function networkFormat(to: string, { format, token }: ConvertFlags): Format {
+  if (token !== undefined) throw new UserError('--token is for embeddings; this is a LoRA');
+  if (format !== 'kohya' && format !== 'peft' && format !== 'diffusers')
+    throw new UserError(
+      `${to}: say which layout the LoRA gets: --format kohya (for A1111 and its relatives), peft or diffusers`,
+    );
+  return format;
 }
 
 const embeddingFormats: Readonly<Record<string, Format>> = {

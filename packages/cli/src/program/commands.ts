@@ -26,7 +26,7 @@ export const commands: readonly CommandEntry[] = [
   },
   {
     name: 'convert',
-    summary: 'write a checkpoint or an embedding in another layout',
+    summary: 'write a checkpoint, an embedding or a LoRA in another layout',
     load: async () => (await import('../commands/convert.ts')).convertCommand,
   },
   {

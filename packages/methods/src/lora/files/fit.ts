@@ -60,7 +60,7 @@ export function fittedShapes(
       if (String(found) !== String(matrixOf(layer))) throw refuse(found.join(' x '));
       if (algorithm === 'lora') Object.assign(shapes, factorShapes(layer, learned));
       const magnitude = shapes['dora_scale'];
-      if (magnitude) shapes['dora_scale'] = magnitudeShape(layer, magnitude, place, refuse);
+      if (magnitude) shapes['dora_scale'] = magnitudeShape(layer, magnitude, refuse);
       return shapes;
     }
   }
@@ -83,12 +83,11 @@ function factorShapes(layer: LayerInfo, learned: LearnedLayer): Record<string, S
 function magnitudeShape(
   layer: LayerInfo,
   shape: Shape,
-  { network }: Place,
   refuse: (found: string) => UserError,
 ): Shape {
   const [out, , ...kernel] = layer.parameters['weight']!;
   const ones = kernel.map(() => 1);
-  const byRow = network.layout === 'peft' || shape[0] === out;
+  const byRow = shape[0] === out;
   const count = product(shape);
   if (byRow && count === out) return [out, 1, ...ones];
   if (!byRow && count === layer.in) return [1, layer.in, ...ones];

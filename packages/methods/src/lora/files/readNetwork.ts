@@ -1,7 +1,8 @@
 /** @file Files of the LoRA family, read: every layout is told by its keys. */
-import { findNonFinite, readFloat32 } from '@sdft/models';
+import { findNonFinite, readFloat32, viewWeight } from '@sdft/models';
 import { openTensorFile } from '@sdft/models/node';
 import { UserError, type Weight } from '@sdft/tensor';
+import { product } from '../algorithms/algorithm.ts';
 import { adapterMetadata, scaleIn } from './adapterMetadata.ts';
 import { floats } from './writeNetwork.ts';
 import { pathOfKohya, pathOfPeft } from './layerNames.ts';
@@ -71,7 +72,8 @@ export async function readNetwork(path: string): Promise<Network> {
     metadata,
     layers: new Map(
       [...layers].map(([layer, parts]) => {
-        const learned = learnedLayer(parts, `${path}: ${layer}`);
+        const own = layouts.has('peft') ? withRows(parts) : parts;
+        const learned = learnedLayer(own, `${path}: ${layer}`);
         const scale = learned.scale ?? scaleIn(configs, layer, rankOf(learned)) ?? 1;
         return [layer, { ...learned, scale }];
       }),
@@ -104,6 +106,21 @@ function peftKey(key: string): Key | undefined {
   }
   return undefined;
 }
+
+/** PEFT's lengths of rows, [out] or [1, out, 1, 1], as ours: [out, 1, ...]. */
+function withRows(parts: Readonly<Record<string, Weight>>): Readonly<Record<string, Weight>> {
+  const { dora_scale: lengths, lora_up: up } = parts;
+  if (!lengths || !up) return parts;
+  const ones = up.shape.slice(2).map(() => 1);
+  return { ...parts, dora_scale: viewWeight(lengths, [product(lengths.shape), 1, ...ones]) };
+}
+
+/** Whether a tensor's name is one of this family. */
+export const isNetworkKey = (key: string): boolean =>
+  kohyaKey(key) !== undefined ||
+  /^(lora|lycoris)_|\.(lora_[AB]|lora_magnitude_vector|hada_w1_a|lokr_w[12](_a)?|ia3_l)(\.|$)|\blora(_linear_layer)?\.(down|up)\./.test(
+    key,
+  );
 
 /** What one layer's tensors are; its scale, where they tell it. Throws UserError where they are not whole. */
 function learnedLayer(

@@ -24,7 +24,9 @@ const scalar = (value: number): Weight => floats(Float32Array.of(value), []);
 /** The tensors of a file in kohya's layout: alpha is what makes alpha / rank the scale. */
 export function kohyaTensors(layers: Layers): Map<string, Weight> {
   const file = new Map<string, Weight>();
-  for (const [path, layer] of layers) {
+  for (const [path, given] of layers) {
+    // Where there is no rank, readers take the scale for 1.
+    const layer = rankOf(given) === undefined ? whole(given) : given;
     const name = kohyaName(path);
     for (const [part, weight] of Object.entries(layer.tensors))
       file.set(`${name}.${part.startsWith('lora_') ? `${part}.weight` : part}`, weight);
@@ -116,13 +118,11 @@ export function peftMetadata(layers: Layers, rsLora: boolean): Record<string, st
 
 /** The same function with scale 1: the scale is multiplied into a factor, so that readers that know no alpha agree. Layers with scale 1 stay as they are. */
 export function withoutScale(layers: Layers): Layers {
-  return new Map(
-    [...layers].map(([path, layer]) => {
-      if (layer.scale === 1 || !isAlgorithm(layer.algorithm)) return [path, layer];
-      return [path, { ...layer, tensors: timesScale(layer, layer.scale), scale: 1 }];
-    }),
-  );
+  return new Map([...layers].map(([path, layer]) => [path, whole(layer)]));
 }
+
+const whole = (layer: LearnedLayer): LearnedLayer =>
+  layer.scale === 1 ? layer : { ...layer, tensors: timesScale(layer, layer.scale), scale: 1 };
 
 /** The tensors of a layer whose change is `factor` times as large. */
 export function timesScale(layer: LearnedLayer, factor: number): LearnedLayer['tensors'] {
