@@ -9,6 +9,8 @@ const folder = temporaryFolder();
 const at = (name: string): string => join(folder, name);
 
 mkdirSync(at('folder'));
+mkdirSync(at('empty'));
+writeFileSync(at('folder/mine'), 'mine');
 writeFileSync(at('file'), 'mine');
 symlinkSync(at('nowhere'), at('dead'));
 symlinkSync(at('round'), at('round'));
@@ -38,6 +40,7 @@ describe('a target', () => {
     ['new', 'file', false],
     ['folder/new', 'file', false],
     ['deep/er/new', 'folder', false],
+    ['empty', 'folder', false],
     ['file', 'file', true],
     ['folder', 'folder', true],
   ] as const)('%s is taken as a %s (force: %s)', ([name, kind, force]) => {
@@ -75,6 +78,18 @@ describe('refused before anything is computed:', () => {
       [...draw, '--out', 'p', '--save-latents', 'folder', '--force'],
       /^sdft generate: --save-latents folder: is a folder; name a file$/m,
     ));
+  test('latents and their way in one file', () =>
+    refused(
+      [...draw, '--out', 'p', '--save-latents', 'a', '--save-trajectory', 'a'],
+      /--save-latents and --save-trajectory need a file each/,
+    ));
+  test('pictures nowhere', () => refused([...draw, '--out', ''], /--out <dir> is missing/));
+  test('a model at the end of links that lead round', () =>
+    refused(['init', 'tiny', '--out', 'round/x'], /--out round\/x: \S+round is no folder/));
+  test('a model in the place of a file', () =>
+    refused(['init', 'tiny', '--out', 'file', '--force'], /--out file: \S+file is no folder/));
+  test('a checkpoint in a layout that nobody writes', () =>
+    refused(['convert', 'nano', 'out.gguf'], /out.gguf: a checkpoint is written as one .safetens/));
   test('a run inside a file', () =>
     refused(
       [

@@ -1,5 +1,6 @@
 import { Argument, type Command } from 'commander';
 import { UsageError } from '../failures/usageError.ts';
+import { checkTarget } from '../files/checkTarget.ts';
 import { basePath } from '../options/base.ts';
 import { wholeNumber } from '../options/values.ts';
 import {
@@ -45,6 +46,7 @@ async function run(
     throw new UsageError(
       'sdxl: this version has no networks of SDXL; sd15, sd21, nano and tiny are known',
     );
+  checkTarget('--out', out, force, 'folder');
   const output = new Output(json);
   const { initCheckpoint, openCheckpoint } = await import('@sdft/models/node');
   const began = performance.now();

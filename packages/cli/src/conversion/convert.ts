@@ -50,6 +50,10 @@ function checkpointFormat(to: string, { format, token }: ConvertFlags): Format {
     throw new UserError(
       `--format ${format} is for ${format === 'a1111' ? 'embeddings' : 'LoRA'}; a checkpoint is ldm or diffusers`,
     );
+  if (/\.(ckpt|pt|pth|bin|gguf|onnx)$/i.test(to))
+    throw new UserError(
+      `${to}: a checkpoint is written as one .safetensors file (ldm) or as a folder (diffusers)`,
+    );
   if ((format === 'ldm') !== isFile && format !== undefined)
     throw new UserError(
       `${to}: a checkpoint in ldm layout is one .safetensors file, in diffusers layout a folder`,

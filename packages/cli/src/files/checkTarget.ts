@@ -1,4 +1,4 @@
-import { accessSync, constants, lstatSync, type Stats, statSync } from 'node:fs';
+import { accessSync, constants, lstatSync, readdirSync, type Stats, statSync } from 'node:fs';
 import { basename, dirname, resolve } from 'node:path';
 import { UsageError } from '../failures/usageError.ts';
 
@@ -8,7 +8,7 @@ const LONGEST_NAME = 240;
 /**
  * Makes sure, before the work starts, that what it makes can be kept under this name.
  * @param kind what it makes
- * @throws UsageError where something is there already and `force` is not set, or is of the other kind; where folders are none or cannot be written; where the name is too long
+ * @throws UsageError where something (an empty folder aside) is there already and `force` is not set, or is of the other kind; where folders are none or cannot be written; where the name is too long
  */
 export function checkTarget(
   flag: string,
@@ -20,7 +20,9 @@ export function checkTarget(
   if (Buffer.byteLength(basename(path)) > LONGEST_NAME)
     throw refuse(`the name is too long; at most ${LONGEST_NAME} bytes, please`);
   const there = found(path, lstatSync);
-  if (there && !force) throw refuse('exists already; nothing is overwritten without --force');
+  const empty = kind === 'folder' && isEmptyFolder(path);
+  if (there && !force && !empty)
+    throw refuse('exists already; nothing is overwritten without --force');
   if (kind === 'file' && there?.isDirectory()) throw refuse('is a folder; name a file');
   let folder = kind === 'folder' ? resolve(path) : dirname(resolve(path));
   let at = found(folder, lstatSync);
@@ -31,6 +33,14 @@ export function checkTarget(
     accessSync(folder, constants.W_OK | constants.X_OK);
   } catch {
     throw refuse(`you may not write in ${folder}; choose another place`);
+  }
+}
+
+function isEmptyFolder(path: string): boolean {
+  try {
+    return readdirSync(path).length === 0;
+  } catch {
+    return false;
   }
 }
 

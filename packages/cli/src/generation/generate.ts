@@ -41,6 +41,8 @@ export async function generate(
     join(out, `${String(index).padStart(5, '0')}-seed-${plan.seed + (index % plan.n)}.png`);
   for (let index = 0; index < plan.n * plan.prompts.length; index++)
     checkTarget('--out', file(index), force);
+  if (saveLatents !== undefined && saveLatents === saveTrajectory)
+    throw new UserError('--save-latents and --save-trajectory need a file each');
   if (saveLatents !== undefined) checkTarget('--save-latents', saveLatents, force);
   if (saveTrajectory !== undefined) checkTarget('--save-trajectory', saveTrajectory, force);
   const unread = flags.promptSyntax === 'plain' ? plan.prompts.flatMap(tagsIn) : [];

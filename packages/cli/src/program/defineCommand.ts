@@ -34,7 +34,8 @@ export function defineCommand(name: string, summary: string): Command {
 export function requireOption(command: Command, flags: string, description: string): Command {
   const option = command.createOption(flags, description);
   return command.addOption(option).hook('preAction', () => {
-    if (command.getOptionValue(option.attributeName()) === undefined)
+    // An empty text is a variable of the shell that was never set.
+    if ([undefined, ''].includes(command.getOptionValue(option.attributeName()) as string))
       throw new UsageError(
         `${option.flags} is missing: ${description}. See ${fullName(command)} --help`,
       );

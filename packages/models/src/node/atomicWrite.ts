@@ -14,8 +14,12 @@ export interface WriteOptions {
 /** Unfinished files and folders; removed when the process ends before they are whole. */
 const unfinished = new Set<string>();
 const discard = (path: string): void => {
-  rmSync(path, { recursive: true, force: true });
   unfinished.delete(path);
+  try {
+    rmSync(path, { recursive: true, force: true });
+  } catch {
+    // Why it could not be written is said; that it cannot be removed has the same reason.
+  }
 };
 process.on('exit', () => unfinished.forEach(discard));
 
