@@ -56,6 +56,7 @@ export {
   type Schedule,
   type Use,
   uniform,
+  variantOf,
   zeros,
 } from '@sdft/pipeline';
 export {
@@ -80,6 +81,7 @@ export {
 } from '@sdft/tensor';
 export { type CpuOptions, cpu } from '@sdft/tensor/node';
 export { fullFineTune, type FullFineTuneOptions, fullPreset } from './full/fullFineTune.ts';
+export { dreamBooth, type DreamBoothOptions, dreamBoothPreset } from './dreambooth/dreamBooth.ts';
 export {
   hypernetwork,
   type HypernetworkOptions,

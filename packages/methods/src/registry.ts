@@ -18,6 +18,7 @@ import {
   type RunOptions,
 } from '@sdft/pipeline';
 import { z } from 'zod';
+import { dreamBoothPreset } from './dreambooth/dreamBooth.ts';
 import { fullPreset } from './full/fullFineTune.ts';
 import { hypernetworkPreset } from './hypernetwork/hypernetwork.ts';
 import { hypernetworkKind } from './hypernetwork/hypernetworkKind.ts';
@@ -29,12 +30,18 @@ import { withPrior } from './objectives/withPrior.ts';
 import { embeddingKind } from './textual-inversion/embeddingKind.ts';
 import { textualInversionPreset } from './textual-inversion/textualInversion.ts';
 
-/** Methods by the name of their command. */
-export const presets: Readonly<Record<string, Preset>> = {
+/** Methods that train something of their own, by the name of their command. */
+const adapting = {
   'textual-inversion': textualInversionPreset as Preset,
   hypernetwork: hypernetworkPreset as Preset,
   full: fullPreset as Preset,
   lora: loraPreset as Preset,
+};
+
+/** Methods by the name of their command. */
+export const presets: Readonly<Record<string, Preset>> = {
+  ...adapting,
+  dreambooth: dreamBoothPreset(adapting.full, Object.values(adapting)),
 };
 
 /** Files that `generate` takes, by the name of their flag. */

@@ -44,7 +44,13 @@ export {
 export type { Composition, ResolvedRecipe } from './recipe/composition.ts';
 export { type RecipeFlag, recipeFlags } from './recipe/flags.ts';
 export { fromYaml as recipeFromYaml, parseRecipe } from './recipe/parse.ts';
-export type { Defaults, NamedObjective, Preset, Registry } from './recipe/preset.ts';
+export {
+  type Defaults,
+  type NamedObjective,
+  type Preset,
+  type Registry,
+  variantOf,
+} from './recipe/preset.ts';
 export type { CommonSettings, Flavour, Recipe, SettingMeta } from './recipe/schema.ts';
 export { recipeJsonSchema, recipeYaml } from './recipe/write.ts';
 export { metricLines, type Picture, type Plan, type Report, type Run } from './run/run.ts';

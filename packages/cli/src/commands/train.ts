@@ -5,7 +5,7 @@ import { UsageError } from '../failures/usageError.ts';
 import { addBackendOption, type BackendName } from '../options/backend.ts';
 import { several } from '../options/values.ts';
 import { complete, type CommonOptions, defineCommand } from '../program/defineCommand.ts';
-import { addRecipeFlags, recipeOf } from '../training/recipeFlags.ts';
+import { addRecipeFlags, chosen, recipeOf } from '../training/recipeFlags.ts';
 
 /** What a recipe does not say: the machine, and what is kept of the run. */
 export interface RunOptions extends CommonOptions {
@@ -27,7 +27,7 @@ interface RecipeOptions extends RunOptions {
  * @param args the command line after `train`
  */
 export async function trainCommand(summary: string, args: readonly string[]): Promise<Command> {
-  const { presets, recipeFlags } = await import('@sdft/methods');
+  const { presets, recipeFlags, variantOf } = await import('@sdft/methods');
   refuseUnknown(args, Object.keys(presets));
   const command = defineCommand('train', summary)
     .enablePositionalOptions()
@@ -44,8 +44,10 @@ export async function trainCommand(summary: string, args: readonly string[]): Pr
     ]);
     await train(await recipeFromFile(recipe, options), options);
   });
-  for (const preset of Object.values(presets))
-    command.addCommand(methodCommand(preset, recipeFlags(preset)));
+  for (const preset of Object.values(presets)) {
+    const meant = variantOf(preset, chosen(args, recipeFlags(preset), preset.variants?.by));
+    command.addCommand(methodCommand(meant, recipeFlags(meant)));
+  }
   return complete(
     command,
     ...Object.values(presets).map(({ name, example }) => `train ${name} ${example}`),

@@ -19,9 +19,14 @@ export function described({ base, plan, recipe }: Run, folder: string): string {
 function dataText({ data, size }: Plan): string {
   const pixels = size === undefined ? [] : [`${size.width} x ${size.height} pixels`];
   if (data === undefined) return ['batches of a record', ...pixels].join(', ');
-  const { pictures, captions, classPictures, classCaptions, epoch } = data;
+  const { pictures, captions, classPictures, classCaptions, missing, epoch } = data;
   const own = [counted(pictures, 'picture'), ...pixels, counted(captions, 'caption')].join(', ');
   if (classPictures === 0) return own;
-  const ofClass = `${counted(classPictures, 'class picture')}, ${counted(classCaptions, 'caption')}`;
+  const drawn = missing > 0 ? [`${missing} of them to be drawn`] : [];
+  const ofClass = [
+    counted(classPictures, 'class picture'),
+    ...drawn,
+    counted(classCaptions, 'caption'),
+  ].join(', ');
   return `${own}\n  and ${ofClass}: a batch has one for each picture of the subject, an epoch ${epoch} of both`;
 }

@@ -51,6 +51,22 @@ export function recipeOf(
   return recipe;
 }
 
+/** The setting at `path`, as a recipe, where the arguments have its flag: some flags say which others there are. */
+export function chosen(
+  args: readonly string[],
+  flags: readonly RecipeFlag[],
+  path: readonly string[] = [],
+): Record<string, unknown> {
+  const found = flags.find((one) => one.path.join('.') === path.join('.'));
+  if (!found) return {};
+  const { long } = new Option(found.flag);
+  const at = args.findIndex((text) => text === long || text.startsWith(`${long}=`));
+  const recipe: Record<string, unknown> = {};
+  if (at >= 0)
+    setAt(recipe, path, args[at] === long ? args[at + 1] : args[at]!.slice(long!.length + 1));
+  return recipe;
+}
+
 /** Sets a value inside nested records, which are made on the way. */
 export function setAt(
   record: Record<string, unknown>,

@@ -11,6 +11,7 @@ import { finishFirst } from '../program/interruption.ts';
 import { Output } from '../terminal/output.ts';
 import { bytes, counted } from '../terminal/quantities.ts';
 import { refuseNonFinite } from '../weights/refuseNonFinite.ts';
+import { draw, drawingFor } from './classImages.ts';
 import { described } from './described.ts';
 import type { GivenRecipe } from './recipeFromFile.ts';
 import { inFlags } from './recipeFlags.ts';
@@ -37,7 +38,16 @@ export async function train(given: GivenRecipe, options: RunOptions): Promise<vo
     if (options.record !== undefined) checkTarget('--record', options.record, force);
     const folder = runFolder(out ?? String(given.recipe['method'] ?? 'run'), options);
     if (options.backend !== 'null') checkTarget('--log-dir', folder, true, 'folder');
-    await using run = await built(given, options, folder);
+    const drawing = await worded(given, () =>
+      drawingFor({ ...given, recipe: resumable(given.recipe, options) }, options),
+    );
+    if (drawing && options.backend !== 'null') {
+      // Every other mistake is found before hours of drawing.
+      await rehearse(drawing.given, options, folder);
+      const backend = await backendNamed(options.backend);
+      await draw(drawing, output, { backend, signal: stop.signal });
+    }
+    await using run = await built(drawing?.given ?? given, options, folder);
     output.note(described(run, folder));
     if (options.backend === 'null') {
       output.record({ parameters: run.plan.parameters, memory: run.plan.memory });
@@ -58,24 +68,44 @@ export async function train(given: GivenRecipe, options: RunOptions): Promise<vo
   }
 }
 
+/** Checks everything about a run but the class pictures that are missing. */
+async function rehearse(
+  given: GivenRecipe,
+  { record: _, ...options }: RunOptions,
+  folder: string,
+): Promise<void> {
+  await using run = await built(given, options, folder, true);
+  refuseNonFinite(run.base.name, run.base.weights);
+}
+
 /** The run, nothing computed yet. */
-async function built(
-  { recipe, relativeTo, where, flags = [] }: GivenRecipe,
+function built(
+  given: GivenRecipe,
   options: RunOptions,
   logDir: string,
+  rehearse = options.backend === 'null',
 ): Promise<Run> {
+  const { recipe, relativeTo } = given;
   const { backend, record, replay, force } = options;
-  try {
+  return worded(given, async () =>
     // What it holds is checked there.
-    return await buildRun(resumable(recipe, options) as Recipe, {
+    buildRun(resumable(recipe, options) as Recipe, {
       backend: await backendNamed(backend),
       logDir,
       relativeTo,
+      rehearse,
       ...(record !== undefined && { record }),
       ...(replay !== undefined && { replay: resolve(replay) }),
       ...(options.resume !== undefined && { resume: true }),
       ...(force !== undefined && { force }),
-    });
+    }),
+  );
+}
+
+/** Does something with a recipe; what is wrong with that is said in the words in which it was given. */
+async function worded<T>({ where, flags = [] }: GivenRecipe, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
     const prefix = where === undefined ? '' : `${where}: `;

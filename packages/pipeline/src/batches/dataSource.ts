@@ -25,6 +25,8 @@ export type LatentSampling = 'random' | 'once' | 'deterministic';
 export interface DataSourceOptions {
   readonly base: Base;
   readonly set: ImageSet<Provides>;
+  /** Class pictures that are still to be drawn; those of the set stand in for them. */
+  readonly missing?: { readonly count: number; readonly there: number } | undefined;
   readonly loader: Loader<Provides>;
   readonly batch: number;
   readonly encoder: PictureEncoder;
@@ -40,7 +42,7 @@ const MOST_CAPTIONS = 20_000;
 
 /** Micro-steps from a folder of pictures. */
 export function dataSource(options: DataSourceOptions): BatchSource {
-  const { base, set, loader, batch, encoder, draws, sampling } = options;
+  const { base, set, missing, loader, batch, encoder, draws, sampling } = options;
   const { width, height } = set;
   const scale = pixelsPerLatent(base);
   const latents = [Math.floor(height / scale), Math.floor(width / scale)] as const;
@@ -88,9 +90,10 @@ export function dataSource(options: DataSourceOptions): BatchSource {
     counts: {
       pictures: set.items.length,
       captions: captions.length,
-      classPictures: classes?.items.length ?? 0,
+      classPictures: missing?.count ?? classes?.items.length ?? 0,
       classCaptions: classCaptions.length,
-      epoch: loader.epochLength,
+      missing: missing ? missing.count - missing.there : 0,
+      epoch: Math.max(loader.epochLength, missing?.count ?? 0),
     },
     warnings: [
       ...set.warnings,

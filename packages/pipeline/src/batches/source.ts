@@ -12,6 +12,8 @@ export interface DataCounts {
   /** Pictures of its class; none unless the data has them. */
   readonly classPictures: number;
   readonly classCaptions: number;
+  /** Class pictures that are still to be drawn; none unless the run is a rehearsal. */
+  readonly missing: number;
   /** Places of an epoch: each holds a picture of the subject, and one of the class where there are such. The fewer ones come several times. */
   readonly epoch: number;
 }

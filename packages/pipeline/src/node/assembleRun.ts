@@ -51,6 +51,8 @@ export interface RunOptions {
   readonly force?: boolean | undefined;
   /** The folder that relative paths of the recipe start from. Default: the working directory. */
   readonly relativeTo?: string | undefined;
+  /** Class pictures that are to be drawn are taken to be there: everything else is checked and planned, but the run takes no steps. Default false. */
+  readonly rehearse?: boolean | undefined;
   /** Bytes of encoded pictures that are kept. Default 512 MiB. */
   readonly latentBytes?: number | undefined;
   /** Bytes that compiled networks beside the training step may take, weights aside. Default 1 GiB. */
@@ -64,7 +66,7 @@ export async function assembleRun(
 ): Promise<Run> {
   const { adapters, objective, optimizer } = composition;
   let { recipe } = composition;
-  const { backend = cpu(), relativeTo = '' } = options;
+  const { backend = cpu(), relativeTo = '', rehearse = false } = options;
   const problems = new Problems();
 
   const folder = options.logDir === undefined ? undefined : new RunFolder(options.logDir);
@@ -81,7 +83,7 @@ export async function assembleRun(
   const words = adapters.flatMap(({ tokens = [] }) => tokens);
   const opened =
     recipe.data && options.replay === undefined
-      ? await problems.gather(() => openData(recipe, base, words, relativeTo))
+      ? await problems.gather(() => openData(recipe, base, words, { relativeTo, rehearse }))
       : undefined;
   const set = opened?.set;
   recipe = opened?.recipe ?? recipe;
@@ -98,11 +100,12 @@ export async function assembleRun(
   const source = await problems.gather(() =>
     options.replay !== undefined
       ? replaySource(under(relativeTo, options.replay), base!, encoder, {
-          withClass: objective.needs === 'class',
+          withClass: objective.needs === 'class' || recipe.data?.classImages !== undefined,
         })
       : dataSource({
           base: base!,
           set: set!,
+          missing: opened!.missing,
           loader: loaderOf(recipe, set!, words),
           batch: recipe.batch,
           encoder,

@@ -7,7 +7,7 @@ import { writeFileWhole } from '@sdft/models/node';
 import { type Backend, UserError } from '@sdft/tensor';
 import type { GenerateOptions } from '../generation/settings.ts';
 import { resolveRecipe, type ResolvedRecipe } from '../recipe/composition.ts';
-import type { Registry } from '../recipe/preset.ts';
+import { presetOf, type Registry } from '../recipe/preset.ts';
 import type { Recipe } from '../recipe/schema.ts';
 import { openBaseOf } from './openBase.ts';
 import { openGenerator } from './openGenerator.ts';
@@ -30,8 +30,9 @@ export interface ClassImagesProgress {
   readonly there: number;
   /** How many there shall be. */
   readonly count: number;
-  /** Sampler steps that the next picture has behind it. */
+  /** Sampler steps that the next picture has behind it, of how many. */
   readonly step: number;
+  readonly steps: number;
   /** The file, where a picture has just become whole. */
   readonly file?: string | undefined;
 }
@@ -79,14 +80,11 @@ export async function missingIn(
   return { folder, prompt: caption, count, there };
 }
 
-/** Throws UserError where class pictures are missing. */
-export async function refuseMissing(data: Data, relativeTo: string): Promise<void> {
-  const missing = await missingIn(data, relativeTo);
-  if (missing)
-    throw new UserError(
-      `${missing.folder}: ${missing.there} of ${missing.count} class images are there. makeClassImages(recipe) draws the others; or ask for fewer (data.classImages.count)`,
-    );
-}
+/** Why a run cannot begin. */
+export const refusal = ({ folder, count, there }: MissingClassImages): UserError =>
+  new UserError(
+    `${folder}: ${there} of ${count} class images are there. makeClassImages(recipe) draws the others; or ask for fewer (data.classImages.count)`,
+  );
 
 /** What is missing of the class pictures of a recipe. Throws UserError where its data is unsound, or they cannot be drawn. */
 export async function missingClassImages(
@@ -115,6 +113,7 @@ export async function makeClassImages(
   const missing = await missingIn(resolved.data ?? {}, relativeTo);
   if (!missing) return [];
   const { folder, prompt, count } = missing;
+  const { steps = resolved.data?.classImages?.steps ?? 25 } = look;
   const taken = new Set((await picturesIn(folder)).map(numberOf));
   await using generator = await openGenerator(await openBaseOf(resolved, relativeTo), [], {
     backend,
@@ -126,11 +125,11 @@ export async function makeClassImages(
     const [drawn] = await generator.generate(prompt, {
       clipSkip: resolved.clipSkip,
       longPrompts: resolved.longPrompts,
-      steps: resolved.data?.classImages?.steps,
       ...look,
+      steps,
       seed: resolved.seed + i,
       signal,
-      onStep: ({ step }) => onProgress?.({ there, count, step: step + 1 }),
+      onStep: ({ step }) => onProgress?.({ there, count, step: step + 1, steps }),
     });
     const { picture, latents } = drawn!;
     if (!latents.data.every(Number.isFinite))
@@ -142,7 +141,7 @@ export async function makeClassImages(
     await writeFileWhole(file, [await encodePng(picture)], { force: true });
     written.push(file);
     there++;
-    onProgress?.({ there, count, step: 0, file });
+    onProgress?.({ there, count, step: 0, steps, file });
   }
   return written;
 }
@@ -153,9 +152,8 @@ function numberOf(file: string): number | undefined {
   return number === undefined ? undefined : Number(number);
 }
 
-function withDefaults(recipe: Recipe, { presets }: Registry): ResolvedRecipe {
-  const preset = recipe.method === undefined ? undefined : presets[recipe.method];
-  const resolved = resolveRecipe(recipe, preset);
+function withDefaults(recipe: Recipe, registry: Registry): ResolvedRecipe {
+  const resolved = resolveRecipe(recipe, presetOf(recipe, registry));
   const problems = resolved.data ? imagesProblems(resolved.data) : [];
   if (problems.length > 0) throw new UserError(problems.join('\n'));
   return resolved;

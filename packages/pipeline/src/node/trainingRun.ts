@@ -63,6 +63,11 @@ export class TrainingRun implements Run {
   ): AsyncGenerator<Report, void, undefined> {
     const { trainer, record, folder } = this.#parts;
     const last = this.#lastStep(count);
+    const missing = this.plan.data?.missing ?? 0;
+    if (missing > 0)
+      throw new UserError(
+        `this run is a rehearsal: ${missing} class images are missing. Draw them with makeClassImages(recipe), then build it again`,
+      );
     if (this.#stepping)
       throw new UserError('this run is stepping already; finish one loop before the next');
     this.#stepping = true;

@@ -13,7 +13,7 @@ import {
 import { UserError } from '@sdft/tensor';
 import type { Adapter, Method, Needs, Objective, PlainRecord } from '../contracts.ts';
 import { settingsOf } from './parse.ts';
-import type { Defaults, Preset, Registry } from './preset.ts';
+import { type Defaults, type Preset, presetOf, type Registry, variantOf } from './preset.ts';
 import type { Problems } from './problems.ts';
 import type { CommonSettings, Flavour, Recipe } from './schema.ts';
 
@@ -131,7 +131,7 @@ export async function compose(
   parts: GivenParts,
   problems: Problems,
 ): Promise<Composition | undefined> {
-  const preset = given.method === undefined ? undefined : registry.presets[given.method];
+  const preset = presetOf(given, registry);
   const recipe = resolveRecipe(given, preset);
   const method = await problems.gather(() => methodOf(recipe, preset, registry, parts));
   const optimizer = await problems.gather(() => optimizerOf(recipe, parts.optimizer));
@@ -165,7 +165,8 @@ function methodOf(
       ? given
       : (assembled?.adapters ??
         (recipe.adapters ?? []).flatMap(
-          ({ name, ...settings }) => presets[name]!.assemble(settings).adapters,
+          ({ name, ...settings }) =>
+            variantOf(presets[name]!, settings).assemble(settings).adapters,
         ));
   if (adapters.length === 0)
     throw new UserError(

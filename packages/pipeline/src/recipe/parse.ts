@@ -3,7 +3,7 @@ import { imagesProblems } from '@sdft/data';
 import { nearest, UserError } from '@sdft/tensor';
 import { parse as parseYaml, YAMLParseError } from 'yaml';
 import { z } from 'zod';
-import type { Preset, Registry } from './preset.ts';
+import { type Preset, type Registry, variantOf } from './preset.ts';
 import { Problems } from './problems.ts';
 import { commonSchema, type Recipe } from './schema.ts';
 
@@ -41,8 +41,9 @@ export function checkRecipe(
     return undefined;
   }
   const { method } = value;
-  const preset =
+  const known =
     typeof method === 'string' ? named('method', method, registry.presets, problems) : undefined;
+  const preset = known && variantOf(known, value);
   // Without its preset nobody knows which settings a method has.
   const schema = method === undefined || preset ? recipeSchema(preset) : commonSchema.loose();
   const recipe = checked(schema, value, [], problems) as Recipe | undefined;
@@ -71,7 +72,8 @@ function checkParts(recipe: Recipe, registry: Registry, problems: Problems): voi
     problems.add('a recipe has a method, or adapters with an objective, not both');
   adapters?.forEach(({ name, ...settings }, i) => {
     const preset = named('adapter', name, registry.presets, problems);
-    if (preset) checked(preset.schema.strict(), settings, ['adapters', i], problems);
+    if (preset)
+      checked(variantOf(preset, settings).schema.strict(), settings, ['adapters', i], problems);
   });
   if (adapters && !objective)
     problems.add('there is no objective: say objective: { name: denoise }');

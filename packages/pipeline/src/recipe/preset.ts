@@ -26,6 +26,32 @@ export interface Preset<S extends z.ZodObject = z.ZodObject> {
   assemble(settings: z.infer<S>): Method<Needs>;
   /** A command, without `sdft train NAME`, that shows how it is used. */
   readonly example: string;
+  /** What it is where one of its settings says so: this one, with other settings beside it. Recipes without that setting mean this one. */
+  readonly variants?: {
+    /** Where that setting stands in a recipe. */
+    readonly by: readonly string[];
+    readonly of: Readonly<Record<string, Preset>>;
+  };
+}
+
+/** The preset that a recipe means: the one that it names, or a variant of that. */
+export function presetOf(
+  recipe: Readonly<Record<string, unknown>>,
+  { presets }: Pick<Registry, 'presets'>,
+): Preset | undefined {
+  const { method } = recipe;
+  if (typeof method !== 'string' || !Object.hasOwn(presets, method)) return undefined;
+  return variantOf(presets[method]!, recipe);
+}
+
+/** A preset, or the variant of it that a recipe names. */
+export function variantOf(preset: Preset, recipe: Readonly<Record<string, unknown>>): Preset {
+  const { by, of } = preset.variants ?? { by: [], of: {} };
+  const named = by.reduce<unknown>(
+    (at, key) => (at as Readonly<Record<string, unknown>> | null | undefined)?.[key],
+    recipe,
+  );
+  return typeof named === 'string' && Object.hasOwn(of, named) ? of[named]! : preset;
 }
 
 /** An objective that can be named in a recipe. */

@@ -9,12 +9,14 @@ export const recipeYaml = (recipe: Recipe): string => stringify(recipe, { lineWi
 
 /** JSON Schema (draft 2020-12) of recipe files, for editors: one alternative for each preset, and one for adapters with an objective. */
 export function recipeJsonSchema({ presets }: Pick<Registry, 'presets'>): object {
-  const alternatives = Object.values(presets).map((preset) =>
-    z.toJSONSchema(
-      recipeSchema(preset).extend({ method: z.literal(preset.name).describe(preset.summary) }),
-      { io: 'input' },
-    ),
-  );
+  const alternatives = Object.values(presets)
+    .flatMap((preset) => Object.values(preset.variants?.of ?? { preset }))
+    .map((preset) =>
+      z.toJSONSchema(
+        recipeSchema(preset).extend({ method: z.literal(preset.name).describe(preset.summary) }),
+        { io: 'input' },
+      ),
+    );
   return {
     $schema: 'https://json-schema.org/draft/2020-12/schema',
     title: 'A recipe of sdft',

@@ -52,14 +52,15 @@ describe('class pictures that are missing', () => {
     );
     await using(asking('drawn').build(), async ({ plan }) => {
       expect(plan.data).toEqual({
-        ...{ pictures: 4, captions: 4, classPictures: 3, classCaptions: 1, epoch: 4 },
+        ...{ pictures: 4, captions: 4, classPictures: 3, classCaptions: 1 },
+        ...{ missing: 0, epoch: 4 },
       });
     });
     expect(heard).toEqual(
       written.flatMap((file, i) => [
-        { there: i, count: 3, step: 1 },
-        { there: i, count: 3, step: 2 },
-        { there: i + 1, count: 3, step: 0, file },
+        { there: i, count: 3, step: 1, steps: 2 },
+        { there: i, count: 3, step: 2, steps: 2 },
+        { there: i + 1, count: 3, step: 0, steps: 2, file },
       ]),
     );
     // As `sdft generate --seed 4` draws it.
@@ -169,6 +170,19 @@ describe('a run whose class pictures are missing is refused, saying what to do',
     await expect(asking('nothing', more).build()).rejects.toThrow(message);
     if (Object.keys(more).length > 0)
       await expect(makeClassImages(recipeOf('nothing', more), registry)).rejects.toThrow(message);
+  });
+
+  it('unless it is a rehearsal, which plans what it will be and takes no steps', async () => {
+    await using(asking('nothing', { count: 9 }).build({ rehearse: true }), async (run) => {
+      expect(run.plan).toMatchObject({
+        batch: 4,
+        data: { pictures: 4, classPictures: 9, classCaptions: 1, missing: 9, epoch: 9 },
+      });
+      await expect(run.steps(1).next()).rejects.toThrow(/rehearsal: 9 class images are missing/);
+    });
+    await using(asking('drawn').build({ rehearse: true }), async ({ plan }) => {
+      expect(plan.data!.missing).toBe(0);
+    });
   });
 
   it('and so is data that is unsound, before anything is drawn', async () => {
