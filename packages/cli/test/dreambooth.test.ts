@@ -163,14 +163,14 @@ describe('prior preservation without a class is refused, saying what to do:', ()
   test.for([
     [
       ['--prior-weight', '1'],
-      '--prior-weight asks for prior preservation, and there are no class pictures: say what the base shall draw',
+      '--prior-weight asks for prior preservation, and there are no class pictures: give a class prompt for the base to draw from',
     ],
     [
       ['--class-images', 'none'],
       'none: no class images are there. Put pictures of the class there, or say what the base shall draw: a class prompt',
     ],
     [['--rank', '4'], 'there is no flag --rank'],
-    [['--over', 'nothing'], "argument 'nothing' is invalid. Allowed choices are full"],
+    [['--over', 'nothing'], "argument 'nothing' is invalid. Allowed choices are full, textual-inversion"],
     [['--over', 'textual-inversion'], '--token is missing'],
   ] as const)('%j', async ([flags, said]) => {
     const ended = await run(subject('refused', ...flags));

@@ -111,7 +111,8 @@ function classImagesOf(recipe: Recipe & Settings) {
  * @param usual the one that a recipe means that names none
  */
 export function dreamBoothPreset(usual: Preset, methods: readonly Preset[]): Preset {
-  const names = methods.map(({ name }) => name);
-  const of = Object.fromEntries(methods.map((one) => [one.name, dreamBoothOver(one, names)]));
+  const all = [...new Set([usual, ...methods])];
+  const names = all.map(({ name }) => name);
+  const of = Object.fromEntries(all.map((one) => [one.name, dreamBoothOver(one, names)]));
   return { ...of[usual.name]!, variants: { by: ['over', 'name'], of } };
 }

@@ -109,7 +109,7 @@ export function problemsOf(settings: Settings, recipe: Recipe, method: Preset): 
   );
   const aimless = priorWeight !== undefined && classPrompt === undefined && !classImages;
   const missing =
-    'priorWeight asks for prior preservation, and there are no class pictures: say what the base shall draw (classPrompt: a photo of a dog), or where they are (data.classImages.images)';
+    'priorWeight asks for prior preservation, and there are no class pictures: give a class prompt for the base to draw from, such as "a photo of a dog" (classPrompt), or say where they are (data.classImages.images)';
   return [
     ...(method.problems?.(own, recipe) ?? []),
     ...twice,

@@ -69,7 +69,10 @@ describe('a recipe of DreamBooth', () => {
       { priorWeight: 2 },
       'priorWeight asks for prior preservation, and there are no class pictures',
     ],
-    [{ over: { name: 'fll' } }, 'over.name must be one of full, textual-inversion'],
+    [
+      { over: { name: 'fll' } },
+      'over.name must be one of full, textual-inversion, hypernetwork, lora',
+    ],
     [{ over: { token: '<x>' } }, 'there is no setting over.token'],
     [{ over: { name: 'textual-inversion', init: 'cup' } }, 'over.token is missing: text'],
     [
