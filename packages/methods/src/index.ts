@@ -93,6 +93,8 @@ export { convertNetwork } from './lora/files/convertNetwork.ts';
 export { isNetworkKey } from './lora/files/readNetwork.ts';
 export { lora, loraPreset } from './lora/lora.ts';
 export type { LoraOptions } from './lora/settings.ts';
+export { pivotal, pivotalPreset } from './pivotal/pivotal.ts';
+export type { PivotalOptions } from './pivotal/settings.ts';
 export { type Png, readPng } from './png/readPng.ts';
 export { denoise, type DenoiseOptions } from './objectives/denoise.ts';
 export { withPrior, type WithPriorOptions } from './objectives/withPrior.ts';

@@ -28,6 +28,7 @@ import { denoise } from './objectives/denoise.ts';
 import { denoiseSettings } from './objectives/settings.ts';
 import { withPrior } from './objectives/withPrior.ts';
 import { embeddingKind } from './textual-inversion/embeddingKind.ts';
+import { pivotalPreset } from './pivotal/pivotal.ts';
 import { textualInversionPreset } from './textual-inversion/textualInversion.ts';
 
 /** Methods that train something of their own, by the name of their command. */
@@ -36,6 +37,7 @@ const adapting = {
   hypernetwork: hypernetworkPreset as Preset,
   full: fullPreset as Preset,
   lora: loraPreset as Preset,
+  pivotal: pivotalPreset as Preset,
 };
 
 /** Methods by the name of their command. */
