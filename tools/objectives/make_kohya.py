@@ -3,51 +3,26 @@
     python tools/objectives/make_kohya.py SD-SCRIPTS
 
 SD-SCRIPTS is a checkout of kohya-ss/sd-scripts 48d368f. Made with Python 3.11, torch 2.15.0, diffusers 0.42.1. The functions run as they stand there; only the numbers that they
-draw are noted. library/train_util.py needs programs that have nothing to do with it, so its two functions are taken out of the file.
+draw are noted.
 """
 
-import ast
 import json
 import math
 import random
 import sys
 import types
 from pathlib import Path
-from typing import Optional
 
 import torch
 from diffusers import DDPMScheduler
 from diffusers.training_utils import compute_dream_and_update_latents
+from kohya_functions import kohya
 
 OUT = Path(__file__).resolve().parents[2] / "fixtures" / "objectives"
-SCRIPTS = Path(sys.argv[1])
+KOHYA = kohya(sys.argv[1])
 BETAS = dict(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear")
 SHAPE = [4, 2, 6, 10]
 TIMESTEPS = [3, 250, 600, 999]
-
-
-def functions(path: str, names: set[str], scope: dict) -> types.SimpleNamespace:
-    """Functions of a source file, without running the rest of it."""
-    tree = ast.parse((SCRIPTS / path).read_text(encoding="utf8"))
-    tree.body = [node for node in tree.body if getattr(node, "name", None) in names]
-    exec(compile(tree, path, "exec"), scope)
-    return types.SimpleNamespace(**{name: scope[name] for name in names})
-
-
-scope = {"torch": torch, "math": math, "random": random, "Optional": Optional, "DDPMScheduler": DDPMScheduler, "Number": float}
-scope["logger"] = types.SimpleNamespace(info=lambda *_: None)
-custom = functions(
-    "library/custom_train_functions.py",
-    {
-        "prepare_scheduler_for_custom_training",
-        "fix_noise_scheduler_betas_for_zero_terminal_snr",
-        "apply_snr_weight",
-        "apply_debiased_estimation",
-        "pyramid_noise_like",
-    },
-    scope,
-)
-losses = functions("library/train_util.py", {"get_huber_threshold_if_needed", "conditional_loss"}, dict(scope))
 
 
 def numbers(tensor) -> list[float]:
@@ -73,7 +48,7 @@ def pyramid(noise, iterations, discount):
 
     torch.randn, random.random = noted_randn, noted_uniform
     try:
-        result = custom.pyramid_noise_like(noise.clone(), "cpu", iterations, discount)
+        result = KOHYA.pyramid_noise_like(noise.clone(), "cpu", iterations, discount)
     finally:
         torch.randn, random.random = randn, uniform
     unused = iterations - len(drawn)
@@ -100,8 +75,8 @@ def main() -> None:
         for zero in [False, True]:
             scheduler = DDPMScheduler(prediction_type=prediction, **BETAS)
             if zero:
-                custom.fix_noise_scheduler_betas_for_zero_terminal_snr(scheduler)
-            custom.prepare_scheduler_for_custom_training(scheduler, "cpu")
+                KOHYA.fix_noise_scheduler_betas_for_zero_terminal_snr(scheduler)
+            KOHYA.prepare_scheduler_for_custom_training(scheduler, "cpu")
             for settings in [
                 {"debiasedEstimation": True},
                 {"snrGamma": 5.0, "debiasedEstimation": True},
@@ -127,12 +102,12 @@ def main() -> None:
                     huber_c=settings.get("huberC", 0.1),
                     huber_scale=settings.get("huberScale", 1.0),
                 )
-                c = losses.get_huber_threshold_if_needed(args, t, scheduler)
-                loss = losses.conditional_loss(predicted, target, args.loss_type, "none", c).mean([1, 2, 3])
+                c = KOHYA.get_huber_threshold_if_needed(args, t, scheduler)
+                loss = KOHYA.conditional_loss(predicted, target, args.loss_type, "none", c).mean([1, 2, 3])
                 if "snrGamma" in settings:
-                    loss = custom.apply_snr_weight(loss, t, scheduler, settings["snrGamma"], prediction == "v_prediction")
+                    loss = KOHYA.apply_snr_weight(loss, t, scheduler, settings["snrGamma"], prediction == "v_prediction")
                 if settings.get("debiasedEstimation"):
-                    loss = custom.apply_debiased_estimation(loss, t, scheduler, prediction == "v_prediction")
+                    loss = KOHYA.apply_debiased_estimation(loss, t, scheduler, prediction == "v_prediction")
                 cases.append(
                     {
                         "prediction": prediction,

@@ -79,7 +79,7 @@ export interface Loader<P extends Provides = 'instance'> {
  * epoch is picture i modulo the pictures and class picture i modulo the class pictures, an epoch being as long as the larger
  * count (diffusers, `DreamBoothDataset`).
  *
- * Draws, by name: `order` (uniform, step = epoch), `flip`, `class_flip` (uniform) and `template` (integers), step = micro-step;
+ * Draws, by name: `order` (uniform, step = epoch), `flip`, `class_flip`, `caption_dropout` (uniform) and `template` (integers), step = micro-step;
  * with `pick: 'image'` there is one `template` draw for all pictures, at step 0.
  * @throws UserError when a setting is out of range, or a template has a place for a name and there is none.
  */
@@ -87,6 +87,7 @@ export function loader<P extends Provides>(set: ImageSet<P>, options: LoaderOpti
   const classes: ImageFolder | undefined = set.classes;
   const { batch: size, draws, name, prefetch = true } = options;
   const flip = set.spec.flip ?? options.flip ?? 0;
+  const { captionDropout = 0 } = set.spec;
   const repeats = set.spec.repeats ?? options.repeats ?? 1;
   const pick = set.spec.pick ?? options.pick ?? 'fetch';
   requireWhole('batch', size, 1);
@@ -105,19 +106,20 @@ export function loader<P extends Provides>(set: ImageSet<P>, options: LoaderOpti
     requireWhole('step', step, 0);
     const places = placesOf(step, size, order);
     const template = templateOf(step);
-    const flips = flipsOf('flip', flip, size, step, draws);
+    const flips = chosen('flip', flip, size, step, draws);
+    const dropped = chosen('caption_dropout', captionDropout, size, step, draws);
     const items = places.map((place, at) => {
       const index = place % count;
       const { file, filewords } = set.items[index]!;
       return {
         index,
         file,
-        caption: fill(template(at, index), { name, filewords }),
+        caption: dropped[at] ? '' : fill(template(at, index), { name, filewords }),
         flip: flips[at]!,
       };
     });
     if (classes === undefined) return { items, classItems: [] };
-    const classFlips = flipsOf('class_flip', flip, size, step, draws);
+    const classFlips = chosen('class_flip', flip, size, step, draws);
     const classItems = places.map((place, at) => {
       const index = place % classes.items.length;
       const { file, filewords } = classes.items[index]!;
@@ -185,7 +187,8 @@ function placesOf(step: number, size: number, order: Order): number[] {
   return Array.from({ length: size }, (_, at) => order.at(step * size + at));
 }
 
-function flipsOf(
+/** For each picture of a batch, whether something of this probability happens to it. */
+function chosen(
   name: string,
   probability: number,
   size: number,

@@ -26,6 +26,11 @@ export interface ImagesOptions {
   readonly resolution?: Resolution | undefined;
   /** Probability, 0..1, that a fetched picture is mirrored left to right. Default 0. */
   readonly flip?: number | undefined;
+  /**
+   * Probability, 0..1, that a fetched picture has the empty caption, so that the model keeps knowing what no prompt looks like, from which guidance leads away
+   * (Ho and Salimans 2022, arXiv:2207.12598; 0.1 is usual). Class pictures keep their captions. Default 0.
+   */
+  readonly captionDropout?: number | undefined;
   /** Default `bicubic`. */
   readonly interpolation?: Interpolation | undefined;
   /** Default `fetch`. */
@@ -103,8 +108,8 @@ const rules: {
   images: folderProblem,
   template: templateProblem,
   resolution: resolutionProblem,
-  flip: (value) =>
-    isNumber(value) && value >= 0 && value <= 1 ? undefined : 'must be a probability, 0 to 1',
+  flip: probabilityProblem,
+  captionDropout: probabilityProblem,
   interpolation: oneOf('bilinear', 'bicubic', 'lanczos'),
   pick: oneOf('fetch', 'image'),
   repeats: (value) => (isCount(value) ? undefined : 'must be a whole number, 1 or more'),
@@ -140,6 +145,10 @@ function classImagesProblem(value: unknown): string | undefined {
     return "has a 'caption' that is no text";
   const odd = ['count', 'steps'].find((key) => value[key] !== undefined && !isCount(value[key]));
   return odd === undefined ? undefined : `has a '${odd}' that is no whole number, 1 or more`;
+}
+
+function probabilityProblem(value: unknown): string | undefined {
+  return isNumber(value) && value >= 0 && value <= 1 ? undefined : 'must be a probability, 0 to 1';
 }
 
 function folderProblem(value: unknown): string | undefined {

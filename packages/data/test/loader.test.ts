@@ -164,6 +164,36 @@ describe('a batch', () => {
   });
 });
 
+describe('caption dropout', () => {
+  const captions = async (captionDropout: number, seed = 1) => {
+    const from = await prepared(images({ ...spec, images: spec.images, captionDropout }), seed);
+    return Array.from({ length: 40 }, (_, step) =>
+      from.plan(step).items.map(({ caption }) => caption),
+    ).flat();
+  };
+
+  it('empties as many captions as it says, and leaves the others alone', async () => {
+    const [all, some, none] = await Promise.all([captions(0), captions(0.25), captions(1)]);
+    const empty = some.filter((caption) => caption === '').length;
+    expect(empty > 15 && empty < 45).toBe(true);
+    some.forEach((caption, i) => expect(['', all[i]]).toContain(caption));
+    expect(all).not.toContain('');
+    expect(new Set(none)).toEqual(new Set(['']));
+  });
+
+  it('depends on the seed alone, and not on the flips', async () => {
+    expect(await captions(0.25)).toEqual(await captions(0.25));
+    expect(await captions(0.25, 2)).not.toEqual(await captions(0.25));
+  });
+
+  it('leaves captions of class pictures alone', async () => {
+    const dropping = { ...withClass, captionDropout: 1 } as DataSpec<'instance' | 'class'>;
+    const { items, classItems } = (await prepared(dropping)).plan(0);
+    expect(items.map(({ caption }) => caption)).toEqual(['', '', '']);
+    expect(classItems.map(({ caption }) => caption)).toEqual(['a person', 'a person', 'a person']);
+  });
+});
+
 describe('flips', () => {
   it('mirror the pixels of the places drawn', async () => {
     const flipping = await prepared(images({ ...spec, images: spec.images, flip: 0.5 }));

@@ -3,6 +3,7 @@ export { adamw8bit, type AdamW8bitOptions } from './adamw8bit.ts';
 export { adamw, type AdamWOptions } from './adamw.ts';
 export { chain } from './chain.ts';
 export { clipByGlobalNorm, clipByValue, globalNorm } from './clip.ts';
+export { type Ema, ema, type EmaOptions } from './ema.ts';
 export { lion, type LionOptions } from './lion.ts';
 export {
   type OptimizerKind,

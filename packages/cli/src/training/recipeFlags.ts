@@ -4,9 +4,16 @@ import { several } from '../options/values.ts';
 
 /** Headings of the help, by the setting that flags belong to; what is not here is the method's own. */
 const headings: Readonly<Record<string, string>> = {
-  ...under('Base model:', ['base', 'config', 'predictionType', 'vae', 'emaWeights']),
+  ...under('Base model:', [
+    'base',
+    'config',
+    'predictionType',
+    'vae',
+    'emaWeights',
+    'zeroTerminalSnr',
+  ]),
   ...under('Pictures:', ['data', 'latentSampling', 'clipSkip', 'promptSyntax', 'emphasis']),
-  ...under('Optimizer:', ['optimizer', 'schedule', 'clip', 'clipMode', 'accumulate']),
+  ...under('Optimizer:', ['optimizer', 'schedule', 'clip', 'clipMode', 'accumulate', 'ema']),
   ...under('Run:', ['flavour', 'steps', 'batch', 'seed', 'recompute', 'initFrom']),
   ...under('Results:', ['save', 'preview']),
 };

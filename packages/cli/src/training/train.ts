@@ -128,6 +128,7 @@ async function stepping(run: Run, signal: AbortSignal, output: Output): Promise<
     for await (const report of run.steps(total - run.step, { signal })) {
       for (const metrics of metricLines(report)) output.record(metrics);
       line.step({ details: detailsOf(report), seconds: report.seconds });
+      for (const warning of report.warnings) output.note(`warning: ${warning}`);
       if (report.written.length > 0)
         output.note(`step ${report.step}: wrote ${report.written.join(', ')}`);
     }

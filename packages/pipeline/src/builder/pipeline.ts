@@ -1,6 +1,6 @@
 /** @file The builder: an immutable description of a run, that grows call by call. */
 import type { DataSpec } from '@sdft/data';
-import type { Optimizer, ScheduleOptions } from '@sdft/optim';
+import type { EmaOptions, Optimizer, ScheduleOptions } from '@sdft/optim';
 import type { Adapter, Method, Needs, Objective } from '../contracts.ts';
 import { assembleRun, type RunOptions } from '../node/assembleRun.ts';
 import { compose, isNamed } from '../recipe/composition.ts';
@@ -22,6 +22,7 @@ export type OtherSettings = Partial<
     | 'predictionType'
     | 'vae'
     | 'emaWeights'
+    | 'zeroTerminalSnr'
     | 'latentSampling'
     | 'clipSkip'
     | 'longPrompts'
@@ -54,8 +55,10 @@ export interface Pipeline<P extends Needs = Needs, N extends Needs = 'instance'>
   optimizer(optimizer: Optimizer): Pipeline<P, N>;
   /** How the learning rate moves; constant by default. */
   schedule(options: ScheduleOptions): Pipeline<P, N>;
-  /** Largest norm of the gradient, or of each of its elements; a number, or A1111's text of numbers and steps. */
+  /** Largest norm of the gradient, or of each of its elements; a number, or A1111's text of numbers and steps; 0 clips nothing. */
   clip(max: number | string, mode?: 'norm' | 'value'): Pipeline<P, N>;
+  /** Save and draw with running averages of what is trained; a number is the largest decay. */
+  ema(settings?: boolean | number | EmaOptions): Pipeline<P, N>;
   /** Steps of the whole run; schedules need to know. */
   steps(count: number): Pipeline<P, N>;
   /** Pictures in a batch; 1 by default. */
@@ -124,6 +127,7 @@ function builder(description: Description) {
     schedule: (schedule: ScheduleOptions) => set({ schedule }),
     clip: (clip: number | string, clipMode?: 'norm' | 'value') =>
       set({ clip, ...(clipMode && { clipMode }) }),
+    ema: (ema: boolean | number | EmaOptions = true) => set({ ema }),
     steps: (steps: number) => set({ steps }),
     batch: (batch: number) => set({ batch }),
     accumulate: (accumulate: number) => set({ accumulate }),

@@ -1,6 +1,6 @@
 import { isAbsolute, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { noiseSchedule } from '@sdft/models';
+import { noiseSchedule, type ScheduleConfig } from '@sdft/models';
 import { clipTokenizer, openCheckpoint, readTokenizer } from '@sdft/models/node';
 import * as nano from '@sdft/nano';
 import { UserError } from '@sdft/tensor';
@@ -15,6 +15,11 @@ export interface BaseOptions {
   /** A VAE in place of the base's own. */
   readonly vae?: string | undefined;
   readonly emaWeights?: boolean | undefined;
+  /**
+   * Whether the noise schedule ends in pure noise, its betas rescaled (Lin et al. 2023, arXiv:2305.08891); pictures are then drawn from its last timestep on
+   * (`trailing`). Default: as the base has it.
+   */
+  readonly zeroTerminalSnr?: boolean | undefined;
   /** Whether the noise schedule is float32's, as diffusers has it, or float64's, as A1111 has it: 1e-7 apart. Default f32. */
   readonly schedulePrecision?: 'f32' | 'f64' | undefined;
   /** The folder that relative paths start from. Default: the working directory. */
@@ -54,13 +59,28 @@ export async function openBase(name: string, options: BaseOptions = {}): Promise
     unet,
     textEncoder,
     vae: autoencoder,
-    schedule: noiseSchedule(checkpoint.schedule, { precision: options.schedulePrecision ?? 'f32' }),
+    schedule: noiseSchedule(rescaled(checkpoint.schedule, options.zeroTerminalSnr), {
+      precision: options.schedulePrecision ?? 'f32',
+    }),
     tokenizer,
     tokenizerFolder,
     weights: checkpoint.weights,
     notes: checkpoint.notes,
   };
 }
+
+/** Lin et al. 2023, sections 3.1 and 3.3. */
+const rescaled = (
+  schedule: ScheduleConfig,
+  rescaleBetasZeroSnr = schedule.rescaleBetasZeroSnr,
+): ScheduleConfig =>
+  rescaleBetasZeroSnr === schedule.rescaleBetasZeroSnr
+    ? schedule
+    : {
+        ...schedule,
+        rescaleBetasZeroSnr,
+        ...(rescaleBetasZeroSnr && { timestepSpacing: 'trailing' as const }),
+      };
 
 /** The base of a recipe. Throws UserError naming file, tensor or setting. */
 export const openBaseOf = (recipe: ResolvedRecipe, relativeTo: string): Promise<Base> =>
@@ -69,6 +89,7 @@ export const openBaseOf = (recipe: ResolvedRecipe, relativeTo: string): Promise<
     predictionType: recipe.predictionType,
     vae: recipe.vae,
     emaWeights: recipe.emaWeights,
+    zeroTerminalSnr: recipe.zeroTerminalSnr,
     schedulePrecision: recipe.flavour === 'a1111' ? 'f64' : 'f32',
     relativeTo,
   });

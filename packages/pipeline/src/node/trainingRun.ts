@@ -122,9 +122,9 @@ export class TrainingRun implements Run {
     return this.#parts.generator.generate(prompt, await this.#present(), options);
   }
 
-  async trainables(): Promise<readonly AdapterState[]> {
+  async trainables(options?: { readonly ema?: boolean }): Promise<readonly AdapterState[]> {
     const { adapters, trainables, trainer } = this.#parts;
-    return statesOf(adapters.length, trainables, await trainer.trainables());
+    return statesOf(adapters.length, trainables, await trainer.trainables(options));
   }
 
   async saveState(): Promise<string> {

@@ -4,6 +4,8 @@ import {
   chain,
   clipByGlobalNorm,
   clipByValue,
+  type Ema,
+  ema,
   type GradientTransform,
   type Optimizer,
   type OptimizerName,
@@ -25,6 +27,8 @@ export interface Composition {
   readonly adapters: readonly Adapter[];
   readonly objective: Objective<Needs>;
   readonly optimizer: Optimizer;
+  /** Running averages of what is trained, where they are asked for. */
+  readonly ema: Ema | undefined;
 }
 
 /** Settings that every run has. */
@@ -135,6 +139,7 @@ export async function compose(
   const recipe = resolveRecipe(given, preset);
   const method = await problems.gather(() => methodOf(recipe, preset, registry, parts));
   const optimizer = await problems.gather(() => optimizerOf(recipe, parts.optimizer));
+  const average = await problems.gather(() => emaOf(recipe));
   if (!method || !optimizer) return undefined;
   if (
     recipe.data &&
@@ -144,7 +149,14 @@ export async function compose(
     problems.add(
       `the objective needs pictures of the class, and the data has none: say data.classImages: { images: FOLDER } (in TypeScript: withClassImages(images(...), FOLDER))`,
     );
-  return { given, recipe, ...method, optimizer };
+  return { given, recipe, ...method, optimizer, ema: average };
+}
+
+function emaOf({ ema: settings = false }: ResolvedRecipe): Ema | undefined {
+  if (settings === false) return undefined;
+  return ema(
+    typeof settings === 'number' ? { decay: settings } : settings === true ? {} : settings,
+  );
 }
 
 function methodOf(
@@ -182,7 +194,9 @@ function methodOf(
 function optimizerOf(recipe: ResolvedRecipe, given: Optimizer | undefined): Optimizer {
   const { clip, clipMode = 'norm' } = recipe;
   const limit =
-    clip === undefined ? [] : [clipMode === 'norm' ? clipByGlobalNorm(clip) : clipByValue(clip)];
+    clip === undefined || clip === 0
+      ? []
+      : [clipMode === 'norm' ? clipByGlobalNorm(clip) : clipByValue(clip)];
   if (given) return chain(...limit, given);
   const { name = 'adamw', before = [], ...settings } = recipe.optimizer ?? {};
   const problem = optimizerProblem(name, settings);

@@ -46,6 +46,11 @@ const dataSchema = z.strictObject({
     '--resolution <size>',
   ).optional(),
   flip: describe(share, 'how often a picture is mirrored, 0 to 1', '--flip <share>').optional(),
+  captionDropout: describe(
+    share,
+    'how often a picture has the empty caption, 0 to 1, so that guidance keeps working; 0.1 is usual',
+    '--caption-dropout <share>',
+  ).optional(),
   interpolation: describe(
     z.enum(['bilinear', 'bicubic', 'lanczos']),
     'how pictures are resized',
@@ -101,6 +106,15 @@ const scheduleSchema = z.strictObject({
   ).optional(),
   power: describe(positive, 'polynomial: the exponent').optional(),
   end: describe(z.number().min(0), 'polynomial: the last rate').optional(),
+});
+
+const emaSchema = z.strictObject({
+  decay: describe(share, 'the largest decay').optional(),
+  minDecay: describe(share, 'the smallest').optional(),
+  updateAfterStep: describe(whole(0), 'steps before averaging begins').optional(),
+  useEmaWarmup: describe(z.boolean(), 'decay 1 - (1 + n / invGamma)^-power').optional(),
+  invGamma: describe(positive, 'of the warm-up').optional(),
+  power: describe(positive, 'of the warm-up; 2/3 by default').optional(),
 });
 
 const saveSchema = z.strictObject({
@@ -162,6 +176,11 @@ export const commonSchema = z.strictObject({
     'start from the running averages of the U-Net that the base also holds',
     '--ema-weights',
   ).optional(),
+  zeroTerminalSnr: describe(
+    z.boolean(),
+    'train and draw with a noise schedule that ends in pure noise; for bases that predict v',
+    '--zero-terminal-snr',
+  ).optional(),
   method: describe(z.string(), 'a preset').optional(),
   adapters: describe(
     z.array(partSchema).min(1),
@@ -176,8 +195,8 @@ export const commonSchema = z.strictObject({
   data: describe(dataSchema, 'the pictures').optional(),
   optimizer: describe(optimizerSchema, 'the optimizer').optional(),
   clip: describe(
-    rate,
-    'largest norm of the gradient (or, with clipMode value, of each element), or such numbers with steps',
+    z.union([z.literal(0), rate]),
+    'largest norm of the gradient (or, with clipMode value, of each element), or such numbers with steps; 0 clips nothing',
     '--clip <x>',
   ).optional(),
   clipMode: describe(
@@ -186,6 +205,11 @@ export const commonSchema = z.strictObject({
     '--clip-mode <mode>',
   ).optional(),
   schedule: describe(scheduleSchema, 'how the learning rate moves').optional(),
+  ema: describe(
+    z.union([z.boolean(), share, emaSchema]),
+    'save and draw with running averages of what is trained (EMA); a number is the largest decay, 0.9999 by default',
+    '--ema [decay]',
+  ).optional(),
   steps: describe(
     whole(0),
     'steps of the run; 0 writes what is trained as it starts',

@@ -31,6 +31,11 @@ export function planOf(parts: {
       : [...ends, Math.floor(source.microSteps / recipe.accumulate)];
   const most = limits.length === 0 ? undefined : Math.min(...limits);
   const warnings = [...parts.warnings, ...source.warnings];
+  const { rescaleBetasZeroSnr, predictionType } = base.schedule.config;
+  if (rescaleBetasZeroSnr && predictionType === 'epsilon')
+    warnings.push(
+      `${base.name} predicts noise, and its noise schedule ends in pure noise, where that says nothing about the picture: it is meant for bases that predict v (predictionType: v)`,
+    );
   const out = recipe.save?.out;
   // Where there are several, their names are part of their files'.
   const [only, another] = adapters;

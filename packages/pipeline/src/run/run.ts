@@ -73,8 +73,8 @@ export interface Run extends AsyncDisposable {
   generate(prompt: string, options?: GenerateOptions): Promise<Picture[]>;
   /** The same, with latents and seeds. */
   generateWithLatents(prompt: string, options?: GenerateOptions): Promise<Generated[]>;
-  /** The present values of each adapter's trainables. */
-  trainables(): Promise<readonly AdapterState[]>;
+  /** The present values of each adapter's trainables: their running averages where these are kept, unless `ema` is false. */
+  trainables(options?: { readonly ema?: boolean }): Promise<readonly AdapterState[]>;
   /** Writes what resuming needs to `state/STEP/` of the run's folder; gives the path. Throws UserError where the run has no folder. */
   saveState(): Promise<string>;
   /**

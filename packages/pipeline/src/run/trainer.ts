@@ -11,7 +11,7 @@ import {
   type TrainGraph,
   type TrainSettings,
 } from '../training/trainGraph.ts';
-import { trainableState } from '../training/update.ts';
+import { averageState, trainableState } from '../training/update.ts';
 import { gateInput, isWholeRun, isWithin, numberInput, type Phase } from '../training/phases.ts';
 import type { Trainable } from '../training/trainables.ts';
 import { type HostArrays, recordedTensors, stepInputs } from './stepInputs.ts';
@@ -28,6 +28,8 @@ export interface StepReport {
   readonly lr: number;
   /** Global norm of the gradient before clipping. */
   readonly gradNorm: number;
+  /** What came to light at this step. */
+  readonly warnings: readonly string[];
   /** Wall time, from the first micro-step's inputs to the last one's result. */
   readonly seconds: number;
 }
@@ -43,6 +45,8 @@ export interface TrainerParts {
   readonly rates: readonly Schedule[];
   /** The steps in which adapters are trained, where they differ. */
   readonly phases: readonly Phase[];
+  /** Steps of the whole run, where they are known. */
+  readonly steps?: number | undefined;
   readonly source: BatchSource;
   readonly promptEncoder: PromptEncoder;
   /** Gets every batch and draw. */
@@ -51,7 +55,16 @@ export interface TrainerParts {
 
 /** After how many steps without any gradient a run is stopped. */
 const PATIENCE = 5;
+/** Steps within which each trained tensor is expected to get a gradient. */
+const FIRST = 10;
+/** In fewer steps some get none: a factor whose partner starts at zero, for one. */
+const FEWEST = 3;
 
+/** Names of what is trained, that which has its turn later left out. */
+const trainedFromTheStart = ({ train, trainables, phases }: TrainerParts): string[] =>
+  trainables.flatMap(({ name, phase }) =>
+    train.trained.includes(name) && phases[phase]!.from === 0 ? [name] : [],
+  );
 const scalar = (value: number): HostArray => hostArray(Float32Array.of(value), []) as HostArray;
 
 export class Trainer {
@@ -63,6 +76,9 @@ export class Trainer {
   #step = 0;
   #next: { readonly k: number; readonly inputs: Promise<HostArrays> } | undefined;
   #silent = 0;
+  /** Trained tensors that no gradient has reached yet, and the steps that were watched. */
+  readonly #unreached: Set<string>;
+  #watched = 0;
 
   /**
    * @param initial the trainables' first values, by their names
@@ -74,11 +90,15 @@ export class Trainer {
     earlier?: { readonly step: number; readonly states: ReadonlyMap<string, HostArray> },
   ) {
     this.#parts = parts;
+    this.#unreached = new Set(trainedFromTheStart(parts));
     this.#states = parts.train.graph.nodes.flatMap((node) =>
       node.op === 'input' && node.attrs.state ? [node.attrs.name] : [],
     );
     this.#initial = Object.fromEntries(
-      [...initial].map(([name, value]) => [trainableState(name), value]),
+      [...initial].flatMap(([name, value]) => [
+        [trainableState(name), value],
+        ...(this.#isAveraged(name) ? [[averageState(name), value]] : []),
+      ]),
     );
     for (const [name, value] of earlier?.states ?? [])
       if (this.#states.includes(name)) this.#initial[name] = value;
@@ -112,7 +132,7 @@ export class Trainer {
     const { settings, rates, phases } = this.#parts;
     const executable = await this.compile();
     const started = performance.now();
-    const { accumulate, optimizer } = settings;
+    const { accumulate, optimizer, ema } = settings;
     const numbers: HostArrays = {};
     rates.forEach((rate, i) => {
       numbers[`lr.${i}`] = scalar(rate.at(this.#step));
@@ -126,8 +146,10 @@ export class Trainer {
         );
     }
 
+    if (ema) numbers['ema.rate'] = scalar(ema.rate.at(this.#step));
     const losses: number[] = [];
     let gradNorm = 0;
+    let norms: HostArray | undefined;
     for (let micro = 0; micro < accumulate; micro++) {
       const k = this.#step * accumulate + micro;
       const inputs = await this.#inputs(k);
@@ -137,6 +159,7 @@ export class Trainer {
       const result = await running;
       const loss = result['loss']!.get();
       gradNorm = result['gradNorm']!.get();
+      norms = result['norms'];
       if (!Number.isFinite(loss) || !Number.isFinite(gradNorm))
         throw this.#notFinite(k, loss, gradNorm);
       losses.push(loss);
@@ -149,6 +172,7 @@ export class Trainer {
       losses,
       lr: this.#rateAt(this.#step - 1),
       gradNorm,
+      warnings: this.#watch(norms!),
       seconds: (performance.now() - started) / 1000,
     };
   }
@@ -165,12 +189,16 @@ export class Trainer {
     return rates[trained?.rate ?? 0]!.at(step);
   }
 
-  /** The present values of the trainables, by their names. */
-  async trainables(): Promise<Map<string, HostArray>> {
+  /** The present values of the trainables, by their names; where running averages are kept and not declined, those. */
+  async trainables({
+    ema = true,
+  }: {
+    readonly ema?: boolean;
+  } = {}): Promise<Map<string, HostArray>> {
     const executable = await this.#executable;
     const values = new Map<string, HostArray>();
     for (const { name } of this.#parts.trainables) {
-      const state = trainableState(name);
+      const state = ema && this.#isAveraged(name) ? averageState(name) : trainableState(name);
       values.set(name, executable ? await executable.read(state) : this.#initial[state]!);
     }
     return values;
@@ -194,13 +222,18 @@ export class Trainer {
     const unknown = [...states.keys()].filter((name) => !this.#states.includes(name));
     if (missing.length > 0 || unknown.length > 0)
       throw new UserError(
-        `${where}: was saved by a run with other trainables or another optimizer (${missing.length > 0 ? `missing here: ${some(missing)}` : `unknown: ${some(unknown)}`}); resume with the recipe that lies beside it`,
+        `${where}: was saved by a run with other trainables, another optimizer or other averages (${missing.length > 0 ? `missing here: ${some(missing)}` : `unknown: ${some(unknown)}`}); resume with the recipe that lies beside it`,
       );
     const executable = await this.#executable;
     if (executable) for (const [name, value] of states) await executable.write(name, value);
     else this.#initial = Object.fromEntries(states);
     this.#step = step;
     this.#next = undefined;
+  }
+
+  #isAveraged(name: string): boolean {
+    const { settings, train } = this.#parts;
+    return settings.ema !== undefined && train.trained.includes(name);
   }
 
   async dispose(): Promise<void> {
@@ -247,6 +280,22 @@ export class Trainer {
     return new UserError(
       `step ${this.#step + 1} (micro-step ${k}): ${what}. What was trained is as after step ${this.#step}, unharmed. ${why}`,
     );
+  }
+
+  /** After the first steps, says which tensors no gradient has reached in them. */
+  #watch(norms: HostArray): string[] {
+    const { trained } = this.#parts.train;
+    const first = Math.min(FIRST, this.#parts.steps ?? FIRST);
+    // A run that goes on from elsewhere has had its first steps.
+    if (first < FEWEST || this.#watched >= first || this.#watched !== this.#step - 1) return [];
+    trained.forEach((name, i) => {
+      if (norms.data[i] !== 0) this.#unreached.delete(name);
+    });
+    this.#watched++;
+    if (this.#watched < first || this.#unreached.size === 0) return [];
+    return [
+      `no gradient reached ${this.#unreached.size} of ${trained.length} trained tensors in the first ${first} steps: ${some([...this.#unreached])}`,
+    ];
   }
 
   /** Stops a run that trains nothing. */

@@ -7,7 +7,7 @@ import {
   Scope,
   unet,
 } from '@sdft/models';
-import type { Optimizer } from '@sdft/optim';
+import type { Ema, Optimizer } from '@sdft/optim';
 import {
   type Graph,
   grad,
@@ -50,6 +50,8 @@ export interface TrainSettings {
   readonly adapters: readonly Adapter[];
   readonly objective: Objective<Needs>;
   readonly optimizer: Optimizer;
+  /** Running averages of what is trained. */
+  readonly ema?: Ema | undefined;
   /** Micro-steps whose gradients are averaged into one step. */
   readonly accumulate: number;
   readonly clipSkip: number;
@@ -60,7 +62,7 @@ export interface TrainSettings {
 export interface TrainGraph {
   /**
    * Inputs: `latent_mean`, `latent_std` (unscaled) and the draw `posterior_noise`, or `latents`; `pixel_values` where the objective asked for them; `input_ids`, where prompts are emphasised with `multipliers`, or `context`; `weight`; all draws; learning rates `lr.INDEX`;
-   * the optimizer's `number.NAME`, and again for each clock that begins later; `trained FROM-TO` for each phase that is not the whole run; `update` (1 where this micro-step ends a step, else 0) where gradients are accumulated.
+   * the optimizer's `number.NAME`, and again for each clock that begins later; `ema.rate` where averages are kept; `trained FROM-TO` for each phase that is not the whole run; `update` (1 where this micro-step ends a step, else 0) where gradients are accumulated.
    * Outputs: `loss` of this micro-step, `gradNorm` of the gradient accumulated so far (before clipping), `norms` of its parts, in the order of `trained`.
    */
   readonly graph: Graph;

@@ -1,22 +1,30 @@
-/** @file From the gradient to the next value of every state: trainables, what the optimizer keeps, sums of gradients. */
-import { type Optimizer, stateType } from '@sdft/optim';
+/** @file From the gradient to the next value of every state: trainables, what the optimizer keeps, averages, sums of gradients. */
+import { type Ema, type Optimizer, stateType } from '@sdft/optim';
 import { type Shape, stack, type Tensor, type Tracer } from '@sdft/tensor';
 import { gateInput, isWholeRun, numberInput, type Phase } from './phases.ts';
 import type { Attached } from './trainables.ts';
 
 /** Names in the graph. */
 export const trainableState = (name: string): string => `trainable ${name}`;
+/** The running average of a trainable. */
+export const averageState = (name: string): string => `average ${name}`;
 export const optimizerState = (name: string): string => `optimizer ${name}`;
 const accumulatedState = (name: string): string => `accumulated ${name}`;
 
 /** Larger than any loss or gradient that is still of use; NaN and infinity are not below it. */
 const LARGEST = 1e38;
 
+export interface UpdateSettings {
+  readonly optimizer: Optimizer;
+  readonly ema?: Ema | undefined;
+  readonly accumulate: number;
+}
+
 /** The update of every state. */
 export function withUpdate(
   t: Tracer,
   attached: Attached,
-  { optimizer, accumulate }: { readonly optimizer: Optimizer; readonly accumulate: number },
+  { optimizer, ema, accumulate }: UpdateSettings,
   values: ReadonlyMap<string, Tensor>,
   loss: Tensor,
   own: Readonly<Record<string, Tensor>>,
@@ -69,10 +77,15 @@ export function withUpdate(
   const endsIn = (phase: Phase): Tensor =>
     gates.of(phase, (gate) => ends.where(gate.cast('f32'), 0).greater(0.5), ends);
   const updates: Record<string, Tensor> = {};
+  const rate = ema && t.input('ema.rate', []);
   for (const name of trained) {
     const phase = phaseAt(name);
     const moved = next.get(phase.from)!.parameters[name]!;
-    updates[trainableState(name)] = endsIn(phase).where(moved, parameters[name]!);
+    const value = endsIn(phase).where(moved, parameters[name]!);
+    updates[trainableState(name)] = value;
+    if (!ema) continue;
+    const average = t.state(averageState(name), shapes[name]!);
+    updates[averageState(name)] = ends.where(ema.update(average, value, rate!), average);
   }
   const owners = ownersOf(optimizer, shapes, (name) => trainables.get(name)!.phase);
   for (const [name, present] of Object.entries(state)) {

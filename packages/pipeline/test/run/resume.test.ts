@@ -72,7 +72,7 @@ describe('a run that is resumed', () => {
     const other = stem.data(pictures);
     await using(other.build(), async (run) => {
       await expect(run.resume(join(folder, 'straight'))).rejects.toThrow(
-        /state.10: was saved by a run with other trainables or another optimizer \(unknown: accumulated .*resume with the recipe that lies beside it/,
+        /state.10: was saved by a run with other trainables, another optimizer or other averages \(unknown: accumulated .*resume with the recipe that lies beside it/,
       );
       await expect(run.resume(join(folder, 'nowhere'))).rejects.toThrow(/nowhere: no such run/);
       await expect(run.resume()).rejects.toThrow(/name the folder of the earlier run/);
