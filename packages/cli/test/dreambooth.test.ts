@@ -170,7 +170,10 @@ describe('prior preservation without a class is refused, saying what to do:', ()
       'none: no class images are there. Put pictures of the class there, or say what the base shall draw: a class prompt',
     ],
     [['--rank', '4'], 'there is no flag --rank'],
-    [['--over', 'nothing'], "argument 'nothing' is invalid. Allowed choices are full, textual-inversion"],
+    [
+      ['--over', 'nothing'],
+      "argument 'nothing' is invalid. Allowed choices are full, textual-inversion",
+    ],
     [['--over', 'textual-inversion'], '--token is missing'],
   ] as const)('%j', async ([flags, said]) => {
     const ended = await run(subject('refused', ...flags));
