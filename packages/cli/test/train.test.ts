@@ -166,9 +166,10 @@ describe('refused before anything is computed:', () => {
     refused(teachOn('pictures', '--flip', '2', '--batch', '0'), '--flip must', '--batch must'));
   test('mistakes that are found at different times, under the names of their flags', async () => {
     await refused(
-      teachOn('pictures', '--lr', '5e-3:10, 1e-3:x', '--beta1', '1'),
+      teachOn('pictures', '--lr', '5e-3:10, 1e-3:x', '--beta1', '1', '--clip=-1'),
       '--lr "5e-3:10, 1e-3:x": "x" is no step',
       '--beta1 must be less than 1',
+      '--clip must be',
     );
     await refused(teachOn('pictures', '--lr', '0'), '--lr must be more than 0, not 0');
     await refused(teachOn('pictures', '--optimizer', 'adam'), '--optimizer must be one of adamw');

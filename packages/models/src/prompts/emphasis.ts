@@ -41,7 +41,9 @@ export function emphasise(
 ): Float32Array[] {
   const results = prompts.map(({ states, multipliers }) => {
     const width = states.length / multipliers.length;
-    return states.map((value, i) => value * multipliers[Math.floor(i / width)]!);
+    // float32, as A1111 has them and as a record keeps them.
+    const weights = Float32Array.from(multipliers);
+    return states.map((value, i) => value * weights[Math.floor(i / width)]!);
   });
   if (how === 'no-norm') return results;
   const { states, multipliers } = prompts[0]!;
