@@ -74,7 +74,12 @@ def unet(name, seed, cases, wanted, **config):
         t = torch.tensor(timesteps)
         inputs |= {f"{case}.sample": sample, f"{case}.timestep": t, f"{case}.context": context}
         x, c = sample.double().requires_grad_(), context.double().requires_grad_()
-        results[case] = model(x, t, c).sample
+        labels = None
+        if rows := config.get("num_class_embeds"):
+            # The first and the last row are among them.
+            labels = torch.tensor([(rows - 1 + 5 * i) % rows for i in range(batch)])
+            inputs[f"{case}.class_labels"] = labels
+        results[case] = model(x, t, c, class_labels=labels).sample
     # Of the last case.
     direction = torch.randn(results[case].shape, generator=generator)
     inputs["direction"] = direction
@@ -162,6 +167,26 @@ def main():
         norm_eps=1e-3,
         flip_sin_to_cos=False,
         freq_shift=1,
+    )
+    # The x4 upscaler's shape: no attention in the first block, none but of the text in the next.
+    unet(
+        "upscaler-unet",
+        seed=9,
+        cases={"square": ((8, 8), 4, [10]), "odd": ((7, 6), 3, [871, 0, 420])},
+        wanted=["class_embedding.weight", "down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_k.weight", "conv_in.weight"],
+        sample_size=8,
+        in_channels=7,
+        out_channels=4,
+        down_block_types=["DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"],
+        up_block_types=["CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"],
+        block_out_channels=[4, 6, 8],
+        layers_per_block=1,
+        attention_head_dim=2,
+        cross_attention_dim=5,
+        norm_num_groups=2,
+        use_linear_projection=True,
+        only_cross_attention=[True, True, False],
+        num_class_embeds=7,
     )
 
     generator = torch.Generator().manual_seed(3)

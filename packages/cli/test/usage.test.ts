@@ -46,7 +46,11 @@ describe('a mistaken command line ends with status 2, and says what is meant', (
       /--seed must be a whole number, from 0 to 4294967295, not "-1"/,
       /./,
     ],
-    [['init', 'sdxl', '--out', 'x'], /no networks of SDXL/, /sd15, sd21, nano and tiny/],
+    [
+      ['init', 'sdxl', '--out', 'x'],
+      /no networks of SDXL/,
+      /sd15, sd21, x4-upscaler, nano, tiny, upscaler-tiny are/,
+    ],
     [['doctor', 'me'], /too many arguments/, /./],
   ] as const)('%j', async ([args, what, remedy]) => {
     const { code, stdout, stderr } = await sdft(args);

@@ -20,6 +20,13 @@ export interface UNetConfig {
   readonly crossAttentionDim: number;
   /** Heads of each down block's attentions, a head being `blockOutChannels[i] / numAttentionHeads[i]` wide; the middle block has the last. */
   readonly numAttentionHeads: readonly number[];
+  /**
+   * For each down block, whether the first attention of its transformer blocks looks at the text as the second does, and not at the pixels (the x4 upscaler's large
+   * resolutions); the up block of the same resolution does the same, the middle block never. Absent: nowhere.
+   */
+  readonly onlyCrossAttention?: readonly boolean[];
+  /** Rows of a table that is read by class label and added to the time embedding: the levels of noise, of upscaling models. Absent: the model takes no labels. */
+  readonly numClassEmbeds?: number;
   readonly normNumGroups: number;
   readonly normEps: number;
   /** True: `proj_in` and `proj_out` are linear (SD2); false: 1x1 convolutions (SD1). */
@@ -31,6 +38,15 @@ export interface UNetConfig {
   readonly freqShift: number;
   readonly actFn: 'silu';
 }
+/** Where blocks have no attention at all, what a config says of it means nothing. */
+export const onlyCrossOf = (
+  said: readonly boolean[],
+  attends: readonly boolean[],
+): Pick<UNetConfig, 'onlyCrossAttention'> => {
+  const onlyCrossAttention = said.map((only, i) => only && attends[i]!);
+  return onlyCrossAttention.includes(true) ? { onlyCrossAttention } : {};
+};
+
 export type DownBlockType = 'CrossAttnDownBlock2D' | 'DownBlock2D';
 export type UpBlockType = 'CrossAttnUpBlock2D' | 'UpBlock2D';
 
@@ -95,4 +111,12 @@ export const stableDiffusionSchedule: ScheduleConfig = Object.freeze({
   stepsOffset: 1,
   setAlphaToOne: false,
   rescaleBetasZeroSnr: false,
+});
+
+/** Noise schedule of Stability's x4 upscaler, for latents and for the small picture. Source: Stability `configs/stable-diffusion/x4-upscaling.yaml`. */
+export const upscalerSchedule: ScheduleConfig = Object.freeze({
+  ...stableDiffusionSchedule,
+  betaStart: 0.0001,
+  betaEnd: 0.02,
+  predictionType: 'v_prediction',
 });

@@ -86,9 +86,10 @@ export interface Models {
    * What the U-Net says about `noisy` [B,C,h,w] at `t` [B], given `context` [B,L,D]: [B,C',h,w]. C is what it takes: the latents' channels, and beside them a mask and a
    * masked picture (inpainting models), or a small picture (upscaling models).
    *
+   * @param classLabels [B] i32: the noise level of each small picture, for upscaling models
    * @throws UserError where it takes other channels
    */
-  unet(noisy: Tensor, t: Tensor, context: Tensor): Tensor;
+  unet(noisy: Tensor, t: Tensor, context: Tensor, classLabels?: Tensor): Tensor;
   readonly schedule: Schedule;
 }
 

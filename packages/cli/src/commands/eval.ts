@@ -26,6 +26,7 @@ interface EvalOptions extends CommonOptions, BaseOptions {
 const TENSORS = `
 Inputs and outputs (any batch, any size):
   unet        sample [B,4,h,w], timestep [B], encoder_hidden_states [B,L,C]  ->  sample
+              (upscaling models: sample [B,7,h,w] and class_labels [B], the noise levels)
   text        input_ids [B,77] (int64)  ->  last_hidden_state, pooled
   vae-encode  pixels [B,3,H,W] in -1..1  ->  mean, logvar [B,4,h,w], unscaled
   vae-decode  latents [B,4,h,w], divided by the scaling factor  ->  pixels`;

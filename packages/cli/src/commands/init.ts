@@ -12,7 +12,7 @@ import {
 import { Output } from '../terminal/output.ts';
 import { seconds } from '../terminal/quantities.ts';
 
-const names = ['sd15', 'sd21', 'sdxl', 'nano', 'tiny'] as const;
+const names = ['sd15', 'sd21', 'x4-upscaler', 'sdxl', 'nano', 'tiny', 'upscaler-tiny'] as const;
 type Name = (typeof names)[number];
 
 interface InitOptions extends CommonOptions {
@@ -44,7 +44,7 @@ async function run(
 ): Promise<void> {
   if (name === 'sdxl')
     throw new UsageError(
-      'sdxl: this version has no networks of SDXL; sd15, sd21, nano and tiny are known',
+      `sdxl: this version has no networks of SDXL; ${names.filter((name) => name !== 'sdxl').join(', ')} are known`,
     );
   checkTarget('--out', out, force, 'folder');
   const output = new Output(json);

@@ -27,8 +27,11 @@ export async function evaluate(
   { inputs: file, clipSkip, backend }: EvaluateOptions,
 ): Promise<Evaluation> {
   const module = modules[name];
-  const given = readInputs(file, module);
-  if (name === 'text') checkIds(given['input_ids']!, checkpoint.textEncoder.vocabSize, file);
+  const given = readInputs(file, module, checkpoint);
+  const { vocabSize } = checkpoint.textEncoder;
+  if (name === 'text') checkRows(given['input_ids']!, 'input_ids', vocabSize, file);
+  if (given['class_labels'])
+    checkRows(given['class_labels'], 'class_labels', checkpoint.unet.numClassEmbeds!, file);
   const graph = inFile(file, () =>
     trace((tracer) => {
       const tensors = Object.entries(given).map(([input, { shape }]) => [
@@ -60,11 +63,11 @@ export async function evaluate(
   }
 }
 
-function checkIds({ data }: HostArray, vocabSize: number, file: string): void {
-  const wrong = data.find((id) => id < 0 || id >= vocabSize);
+function checkRows({ data }: HostArray, name: string, rows: number, file: string): void {
+  const wrong = data.find((id) => id < 0 || id >= rows);
   if (wrong !== undefined)
     throw new UserError(
-      `${file}: tensor input_ids holds ${wrong}; the text encoder has ids 0 to ${vocabSize - 1}`,
+      `${file}: tensor ${name} holds ${wrong}; the ${name === 'input_ids' ? 'text encoder' : 'U-Net'} has ${name === 'input_ids' ? 'ids' : 'labels'} 0 to ${rows - 1}`,
     );
 }
 

@@ -3,12 +3,19 @@ import { type Checkpoint } from '@sdft/models/node';
 import { type DType, type Tensor, type Tracer, UserError } from '@sdft/tensor';
 import type { ModuleName } from '../commands/eval.ts';
 
+export interface ModuleInput {
+  readonly dtype: DType;
+  readonly shape: string;
+  /** Which models take it; by default all. */
+  readonly only?: (checkpoint: Checkpoint) => boolean;
+}
+
 /** One network as a function of named tensors. */
 export interface Module {
   /** Root of its weights' paths. */
   readonly root: 'unet' | 'text_encoder' | 'vae';
   /** Its inputs: element type, and the shape for people. */
-  readonly inputs: Readonly<Record<string, { readonly dtype: DType; readonly shape: string }>>;
+  readonly inputs: Readonly<Record<string, ModuleInput>>;
   /** Throws UserError where an input does not fit the network. */
   trace(
     tracer: Tracer,
@@ -18,6 +25,10 @@ export interface Module {
   ): Readonly<Record<string, Tensor>>;
 }
 
+/** The noise levels of upscaling models. */
+const hasLabels = ({ unet: { numClassEmbeds } }: Checkpoint): boolean =>
+  numClassEmbeds !== undefined;
+
 export const modules: Readonly<Record<ModuleName, Module>> = {
   unet: {
     root: 'unet',
@@ -26,12 +37,14 @@ export const modules: Readonly<Record<ModuleName, Module>> = {
       // Fractional timesteps are possible.
       timestep: { dtype: 'f32', shape: '[B]' },
       encoder_hidden_states: { dtype: 'f32', shape: '[B,L,C]' },
+      class_labels: { dtype: 'i32', shape: '[B]', only: hasLabels },
     },
     trace: (tracer, { unet: config }, inputs) => ({
       sample: unet(new Scope(tracer, 'unet'), config, {
         sample: inputs['sample']!,
         timestep: inputs['timestep']!,
         encoderHiddenStates: inputs['encoder_hidden_states']!,
+        classLabels: inputs['class_labels'],
       }),
     }),
   },

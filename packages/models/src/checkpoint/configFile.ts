@@ -2,7 +2,13 @@ import { UserError } from '@sdft/tensor';
 import { z } from 'zod';
 import { show } from './show.ts';
 import { specialTokens } from './specialTokens.ts';
-import type { ClipTextConfig, ScheduleConfig, UNetConfig, VaeConfig } from '../config.ts';
+import {
+  type ClipTextConfig,
+  onlyCrossOf,
+  type ScheduleConfig,
+  type UNetConfig,
+  type VaeConfig,
+} from '../config.ts';
 
 const size = z.int().positive();
 /** Bounds what a config can make this program list; the largest known encoder has 32 layers. */
@@ -37,8 +43,6 @@ const unetFixed: Record<string, readonly unknown[]> = {
   mid_block_only_cross_attention: [null, false],
   mid_block_scale_factor: [1],
   mid_block_type: ['UNetMidBlock2DCrossAttn'],
-  num_class_embeds: [null],
-  only_cross_attention: [false],
   resnet_out_scale_factor: [1],
   resnet_skip_time_act: [false],
   resnet_time_scale_shift: ['default'],
@@ -83,6 +87,8 @@ const unetFile = z.object({
   upcast_attention: optional(z.boolean()),
   flip_sin_to_cos: z.boolean().default(true),
   freq_shift: number.default(0),
+  num_class_embeds: optional(size),
+  only_cross_attention: z.union([z.boolean(), z.array(z.boolean()).min(1).max(16)]).default(false),
 });
 
 /**
@@ -96,8 +102,8 @@ export function parseUNetConfig(json: unknown, where: string): UNetConfig {
   const file = read(unetFile, json, where, unetFixed);
   const channels = file.block_out_channels;
   const blocks = channels.length;
-  const each = (key: string, value: number | number[]): number[] => {
-    const list = typeof value === 'number' ? channels.map(() => value) : value;
+  const each = <T extends number | boolean>(key: string, value: T | T[]): T[] => {
+    const list = Array.isArray(value) ? value : channels.map(() => value);
     if (list.length !== blocks) {
       throw refusal(
         where,
@@ -158,6 +164,11 @@ export function parseUNetConfig(json: unknown, where: string): UNetConfig {
       'attention_head_dim',
       file.num_attention_heads ?? file.attention_head_dim,
     ),
+    ...onlyCrossOf(
+      each('only_cross_attention', file.only_cross_attention),
+      file.down_block_types.map((type) => type === 'CrossAttnDownBlock2D'),
+    ),
+    ...(file.num_class_embeds !== undefined && { numClassEmbeds: file.num_class_embeds }),
     normNumGroups: file.norm_num_groups,
     normEps: file.norm_eps,
     useLinearProjection: file.use_linear_projection,

@@ -32,6 +32,8 @@ export function unetFile(config: UNetConfig): ConfigFile {
     mid_block_type: config.midBlockType,
     norm_eps: config.normEps,
     norm_num_groups: config.normNumGroups,
+    num_class_embeds: config.numClassEmbeds ?? null,
+    only_cross_attention: config.onlyCrossAttention ? one(config.onlyCrossAttention) : false,
     out_channels: config.outChannels,
     sample_size: config.sampleSize ?? null,
     transformer_layers_per_block: one(config.transformerLayersPerBlock),
@@ -105,13 +107,33 @@ export function scheduleFile(config: ScheduleConfig): ConfigFile {
   };
 }
 
-/** `model_index.json`: which class is in which folder. */
-export function modelIndexFile(hasTokenizer: boolean): ConfigFile {
+/** `low_res_scheduler/scheduler_config.json` of an upscaling model: the schedule by which small pictures get their noise. */
+export function lowResScheduleFile(config: ScheduleConfig): ConfigFile {
   return {
-    _class_name: 'StableDiffusionPipeline',
+    _class_name: 'DDPMScheduler',
+    ...version,
+    beta_end: config.betaEnd,
+    beta_schedule: config.betaSchedule,
+    beta_start: config.betaStart,
+    clip_sample: true,
+    num_train_timesteps: config.numTrainTimesteps,
+    trained_betas: null,
+  };
+}
+
+/** `model_index.json`: which class is in which folder. */
+export function modelIndexFile(hasTokenizer: boolean, upscaling: boolean): ConfigFile {
+  return {
+    _class_name: upscaling ? 'StableDiffusionUpscalePipeline' : 'StableDiffusionPipeline',
     ...version,
     feature_extractor: [null, null],
-    requires_safety_checker: false,
+    ...(upscaling
+      ? {
+          low_res_scheduler: ['diffusers', 'DDPMScheduler'],
+          max_noise_level: 350,
+          watermarker: [null, null],
+        }
+      : { requires_safety_checker: false }),
     safety_checker: [null, null],
     scheduler: ['diffusers', 'DDIMScheduler'],
     text_encoder: ['transformers', 'CLIPTextModel'],

@@ -4,6 +4,7 @@ import {
   type ScheduleConfig,
   stableDiffusionSchedule,
   type UNetConfig,
+  upscalerSchedule,
   type VaeConfig,
 } from '../config.ts';
 import { specialTokens } from './specialTokens.ts';
@@ -43,12 +44,30 @@ const common = {
 } as const;
 
 /**
- * The rule for a family of checkpoints, by the width of its text states: 768 is SD1, 1024 is SD2. SD2-base and SD2 768-v have the same
- * shapes, so that no rule tells their prediction type.
+ * The rule for a family of checkpoints, by the width of its text states: 768 is SD1, 1024 is SD2, and with class labels SD2's x4 upscaler. SD2-base and SD2 768-v have
+ * the same shapes, so that no rule tells their prediction type.
  */
-export function familySettings(
-  crossAttentionDim: number,
-): { settings: Settings; rule: string } | undefined {
+export function familySettings({
+  crossAttentionDim,
+  numClassEmbeds,
+}: Pick<UNetSizes, 'crossAttentionDim' | 'numClassEmbeds'>):
+  | { settings: Settings; rule: string }
+  | undefined {
+  if (numClassEmbeds !== undefined)
+    return crossAttentionDim === 1024
+      ? {
+          rule: 'rule for width 1024 with noise levels (x4 upscaler): 8 heads, 32 groups, gelu, v, scaling factor 0.08333',
+          settings: {
+            ...common,
+            unetHeads: { count: 8 },
+            hiddenAct: 'gelu',
+            padding: 'zero',
+            predictionType: 'v_prediction',
+            scalingFactor: 0.08333,
+            schedule: upscalerSchedule,
+          },
+        }
+      : undefined;
   switch (crossAttentionDim) {
     case 768:
       return {
@@ -86,8 +105,7 @@ export function completeUNet(
   checkGroups(sizes.blockOutChannels, where, 'U-Net');
   return {
     ...sizes,
-    // SD2's 768-v models are the only ones of the family trained at 768 pixels.
-    sampleSize: sizes.crossAttentionDim === 1024 && predictionType === 'v_prediction' ? 96 : 64,
+    sampleSize: sampleSizeOf(sizes, predictionType),
     midBlockType: 'UNetMidBlock2DCrossAttn',
     numAttentionHeads: sizes.blockOutChannels.map((width) => {
       const heads = 'count' in unetHeads ? unetHeads.count : width / unetHeads.size;
@@ -105,6 +123,15 @@ export function completeUNet(
     freqShift: 0,
     actFn: 'silu',
   };
+}
+
+/** SD2's 768-v models are the only ones of the family trained at 768 pixels; the x4 upscaler saw latents of 512 pixels, 4 for each. */
+function sampleSizeOf(
+  { crossAttentionDim, numClassEmbeds }: UNetSizes,
+  predictionType: Settings['predictionType'],
+): number {
+  if (numClassEmbeds !== undefined) return 128;
+  return crossAttentionDim === 1024 && predictionType === 'v_prediction' ? 96 : 64;
 }
 
 /** Joins sizes and settings of a text encoder. Throws UserError where they contradict each other. */

@@ -1,5 +1,5 @@
 import { UserError } from '@sdft/tensor';
-import type { ClipTextConfig, UNetConfig, VaeConfig } from '../config.ts';
+import { type ClipTextConfig, onlyCrossOf, type UNetConfig, type VaeConfig } from '../config.ts';
 import { showShape } from './storageType.ts';
 
 /** The shapes of the tensors of a file, under our paths. */
@@ -17,6 +17,8 @@ export type UNetSizes = Pick<
   | 'transformerLayersPerBlock'
   | 'crossAttentionDim'
   | 'useLinearProjection'
+  | 'onlyCrossAttention'
+  | 'numClassEmbeds'
 >;
 
 /**
@@ -33,11 +35,17 @@ export function inferUNet(found: FoundShapes, where: string): UNetSizes {
   const layersPerBlock: number[] = [];
   const transformerLayersPerBlock: number[] = [];
   const attention: boolean[] = [];
+  const onlyCross: boolean[] = [];
   for (let i = 0; i < blocks; i++) {
     const attends = has(`down_blocks.${i}.attentions.0.proj_in`);
     blockOutChannels.push(shape(`unet.down_blocks.${i}.resnets.0.conv1.weight`, 4)[0]!);
     layersPerBlock.push(count((j) => has(`down_blocks.${i}.resnets.${j}.conv1`)));
     attention.push(attends);
+    // Keys as wide as the pixels are of the pixels. Where the text is as wide, so are those of the deepest block of the x4 upscaler.
+    const keys = found.get(
+      `unet.down_blocks.${i}.attentions.0.transformer_blocks.0.attn1.to_k.weight`,
+    );
+    onlyCross.push(attends && keys !== undefined && keys.shape[1] !== blockOutChannels[i]);
     transformerLayersPerBlock.push(
       attends
         ? count((k) => has(`down_blocks.${i}.attentions.0.transformer_blocks.${k}.attn1.to_q`))
@@ -45,6 +53,7 @@ export function inferUNet(found: FoundShapes, where: string): UNetSizes {
     );
   }
   const middle = 'unet.mid_block.attentions.0';
+  const labels = found.get('unet.class_embedding.weight')?.shape[0];
   return {
     inChannels: shape('unet.conv_in.weight', 4)[1]!,
     outChannels: shape('unet.conv_out.weight', 4)[0]!,
@@ -57,6 +66,8 @@ export function inferUNet(found: FoundShapes, where: string): UNetSizes {
     transformerLayersPerBlock,
     crossAttentionDim: shape(`${middle}.transformer_blocks.0.attn2.to_k.weight`, 2)[1]!,
     useLinearProjection: shape(`${middle}.proj_in.weight`).length === 2,
+    ...onlyCrossOf(onlyCross, attention),
+    ...(labels !== undefined && { numClassEmbeds: labels }),
   };
 }
 

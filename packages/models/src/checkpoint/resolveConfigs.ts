@@ -49,7 +49,7 @@ export function resolveConfigs(
   const notes: string[] = read ? [`configuration: ${read.from}`] : [];
   const unetSizes = inferUNet(weights, where);
   const width = unetSizes.crossAttentionDim;
-  const family = familySettings(width);
+  const family = familySettings(unetSizes);
   const settings = read?.settings ?? family?.settings;
   const { unet, textEncoder, vae, schedule } = read?.configs ?? {};
 

@@ -8,6 +8,7 @@ import {
   parseVaeConfig,
 } from '../checkpoint/configFile.ts';
 import type { ModelConfigs } from '../checkpoint/family.ts';
+import type { ScheduleConfig } from '../config.ts';
 import { textKey } from '../checkpoint/keys/textKeys.ts';
 import { diffusersVaeKey } from '../checkpoint/keys/vaeKeys.ts';
 import { show } from '../checkpoint/show.ts';
@@ -54,6 +55,9 @@ export async function readDiffusersFolder(
     vae: parseVaeConfig(...config('vae/config.json')),
     schedule: parseScheduleConfig(...config('scheduler/scheduler_config.json')),
   };
+  const lowRes = 'low_res_scheduler/scheduler_config.json';
+  if (existsSync(join(path, lowRes)))
+    checkLowRes(parseScheduleConfig(...config(lowRes)), configs.schedule, path);
   const weights = new Map<string, Weight>();
   for (const [key, weight] of await needPart(join(path, unetFolder), [stems.unet], notes))
     weights.set(`unet.${key}`, weight);
@@ -68,6 +72,15 @@ export async function readDiffusersFolder(
   for (const [name, weight] of await readVaeFolder(join(path, 'vae'), notes))
     weights.set(name, weight);
   return { weights, configs, notes };
+}
+
+/** Throws UserError where small pictures get their noise by another schedule than latents. */
+function checkLowRes(lowRes: ScheduleConfig, schedule: ScheduleConfig, path: string): void {
+  for (const key of ['betaStart', 'betaEnd', 'betaSchedule', 'numTrainTimesteps'] as const)
+    if (lowRes[key] !== schedule[key])
+      throw new UserError(
+        `${path}: low_res_scheduler has ${key} ${lowRes[key]}, scheduler ${schedule[key]}; only models with one schedule for both are supported`,
+      );
 }
 
 /** Reads the tensors of a VAE folder in diffusers layout, below `vae.`. Throws UserError naming what is missing or malformed. */
@@ -86,7 +99,7 @@ function refuseOthers(path: string): void {
   const index = (readJson(file) ?? {}) as Record<string, unknown>;
   const pipeline = typeof index._class_name === 'string' ? index._class_name : '';
   if (
-    /XL|StableDiffusion3|Flux|ControlNet|Upscale|DeepFloyd|IFPipeline/.test(pipeline) ||
+    /XL|StableDiffusion3|Flux|ControlNet|LatentUpscale|DeepFloyd|IFPipeline/.test(pipeline) ||
     'text_encoder_2' in index
   ) {
     throw new UserError(

@@ -5,6 +5,7 @@ import { architecture } from '../checkpoint/architectures.ts';
 import {
   clipTextFile,
   type ConfigFile,
+  lowResScheduleFile,
   modelIndexFile,
   scheduleFile,
   unetFile,
@@ -69,9 +70,19 @@ export async function writeDiffusersFolder(
         join(folder, 'scheduler', 'scheduler_config.json'),
         scheduleFile(model.schedule),
       );
+      if (isUpscaling(model)) {
+        await mkdir(join(folder, 'low_res_scheduler'));
+        await writeJson(
+          join(folder, 'low_res_scheduler', 'scheduler_config.json'),
+          lowResScheduleFile(model.schedule),
+        );
+      }
       if (hasTokenizer)
         await writeTokenizer(join(folder, 'tokenizer'), model.textEncoder, model.tokenizerFolder);
-      await writeJson(join(folder, 'model_index.json'), modelIndexFile(hasTokenizer));
+      await writeJson(
+        join(folder, 'model_index.json'),
+        modelIndexFile(hasTokenizer, isUpscaling(model)),
+      );
     },
     options,
   );
@@ -123,7 +134,7 @@ export async function writeLdmSafetensors(
 /**
  * Writes random weights of a known architecture as a folder in diffusers layout: for benchmarks and tests.
  *
- * @param like `sd15`, `sd21`, `tiny`, or any model, whose sizes and tokenizer are taken
+ * @param like the name of an architecture, such as `sd15` or `tiny`, or any model, whose sizes and tokenizer are taken
  * @param seed an integer from 0 to 2^32 - 1: the same seed gives the same files
  * @throws UserError where the name is not known, or the folder exists (without `force`) or cannot be written
  */
@@ -138,10 +149,18 @@ export async function initCheckpoint(
   await writeDiffusersFolder(path, { ...model, weights }, options);
 }
 
+/** Whether a model reads a noise level, and so small pictures with noise. */
+const isUpscaling = ({ unet }: Pick<Model, 'unet'>): boolean => unet.numClassEmbeds !== undefined;
+
 /** Whether the rule for the family gives exactly these configurations to what the tensors say. */
 function isExplainedByFamily(model: Model): boolean {
-  const family = familySettings(model.unet.crossAttentionDim);
-  if (!family) return false;
+  const family = familySettings(model.unet);
+  const { crossAttentionDim, blockOutChannels, onlyCrossAttention: onlyCross = [] } = model.unet;
+  // Shapes tell keys of the text from keys of the pixels only where the widths differ.
+  const ambiguous = blockOutChannels.some(
+    (width, i) => onlyCross[i] && width === crossAttentionDim,
+  );
+  if (!family || ambiguous) return false;
   // Where the rule does not know the prediction type, the file's metadata say it.
   const predictionType = family.settings.predictionType ?? model.schedule.predictionType;
   const settings = { ...family.settings, predictionType };

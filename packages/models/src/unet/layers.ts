@@ -11,5 +11,7 @@ export const unetLayers = (config: UNetConfig): readonly Layer[] =>
       sample: tracer.input('sample', [1, config.inChannels, 8, 8]),
       timestep: tracer.input('timestep', [1]),
       encoderHiddenStates: tracer.input('context', [1, 1, config.crossAttentionDim]),
+      classLabels:
+        config.numClassEmbeds === undefined ? undefined : tracer.input('labels', [1], 'i32'),
     });
   });

@@ -14,12 +14,14 @@ export interface TransformerOptions {
   readonly depth: number;
   readonly groups: number;
   readonly linearProjection: boolean;
+  /** The first attention of each block looks at the context, too. */
+  readonly onlyCross: boolean;
   readonly region: Region;
 }
 
 /** x [B, C, H, W] -> the same shape. */
 export function transformer(scope: Scope, x: Tensor, options: TransformerOptions): Tensor {
-  const { context, heads, depth, groups, linearProjection, region } = options;
+  const { context, heads, depth, groups, linearProjection, onlyCross, region } = options;
   const [b, c, h, w] = x.shape as [number, number, number, number];
   const toTokens = (map: Tensor) => map.permute([0, 2, 3, 1]).reshape([b, h * w, c]);
   const toMap = (tokens: Tensor) => tokens.reshape([b, h, w, c]).permute([0, 3, 1, 2]);
@@ -39,18 +41,26 @@ export function transformer(scope: Scope, x: Tensor, options: TransformerOptions
     let tokens: Tensor | undefined;
     for (let i = 0; i < depth; i++)
       tokens = region(() =>
-        transformerBlock(scope.at(`transformer_blocks.${i}`), tokens ?? enter(), context, heads),
+        transformerBlock(scope.at(`transformer_blocks.${i}`), tokens ?? enter(), {
+          context,
+          heads,
+          onlyCross,
+        }),
       );
     return leave(tokens ?? enter()).add(x);
   });
 }
 
 /** x [B, N, C] -> the same shape. */
-function transformerBlock(scope: Scope, x: Tensor, context: Tensor, heads: number): Tensor {
+function transformerBlock(
+  scope: Scope,
+  x: Tensor,
+  { context, heads, onlyCross }: Pick<TransformerOptions, 'context' | 'heads' | 'onlyCross'>,
+): Tensor {
   const width = x.shape[2]!;
   return scope.inside(() => {
     const own = layerNorm(scope.at('norm1'), x);
-    const looked = x.add(attend(scope.at('attn1'), own, own, heads));
+    const looked = x.add(attend(scope.at('attn1'), own, onlyCross ? context : own, heads));
     const read = looked.add(
       attend(scope.at('attn2'), layerNorm(scope.at('norm2'), looked), context, heads),
     );

@@ -2,6 +2,7 @@
 import { concat, silu, type Tensor, UserError } from '@sdft/tensor';
 import type { UNetConfig } from '../config.ts';
 import { conv2d } from '../layers/conv2d.ts';
+import { embedding } from '../layers/embedding.ts';
 import { groupNorm } from '../layers/norms.ts';
 import { downsample, upsample } from '../layers/resample.ts';
 import { resnetBlock } from '../layers/resnetBlock.ts';
@@ -17,6 +18,8 @@ export interface UNetInputs {
   readonly timestep: Tensor;
   /** [B, L, crossAttentionDim] f32: the text states. */
   readonly encoderHiddenStates: Tensor;
+  /** [B] i32, below `numClassEmbeds`; for models that have labels, and for no others. */
+  readonly classLabels?: Tensor | undefined;
 }
 
 /**
@@ -38,12 +41,20 @@ export function unet(
 function denoise(
   scope: Scope,
   config: UNetConfig,
-  { sample, timestep, encoderHiddenStates }: UNetInputs,
+  { sample, timestep, encoderHiddenStates, classLabels }: UNetInputs,
   region: Region,
 ): Tensor {
   const channels = config.blockOutChannels;
   const last = channels.length - 1;
-  const time = silu(timeEmbedding(scope.at('time_embedding'), timestep, channels[0]!, config));
+  const clock = timeEmbedding(scope.at('time_embedding'), timestep, channels[0]!, config);
+  const { numClassEmbeds, onlyCrossAttention } = config;
+  const time = silu(
+    numClassEmbeds === undefined
+      ? clock
+      : clock.add(
+          embedding(scope.at('class_embedding'), classLabels!, numClassEmbeds, clock.shape[1]!),
+        ),
+  );
   /** `level` counts from the finest resolution. */
   const resnet = (at: Scope, level: number, x: Tensor, skip?: Tensor): Tensor =>
     region(() =>
@@ -57,13 +68,19 @@ function denoise(
         }),
       ),
     );
-  const attend = (at: Scope, level: number, x: Tensor): Tensor =>
+  const attend = (
+    at: Scope,
+    level: number,
+    x: Tensor,
+    onlyCross = onlyCrossAttention?.[level] ?? false,
+  ): Tensor =>
     transformer(at, x, {
       context: encoderHiddenStates,
       heads: config.numAttentionHeads[level]!,
       depth: config.transformerLayersPerBlock[level]!,
       groups: config.normNumGroups,
       linearProjection: config.useLinearProjection,
+      onlyCross,
       region,
     });
 
@@ -84,7 +101,7 @@ function denoise(
 
   const middle = scope.at('mid_block');
   x = resnet(middle.at('resnets.0'), last, x);
-  x = attend(middle.at('attentions.0'), last, x);
+  x = attend(middle.at('attentions.0'), last, x, false);
   x = resnet(middle.at('resnets.1'), last, x);
 
   config.upBlockTypes.forEach((type, i) => {
@@ -109,7 +126,7 @@ function denoise(
 
 function checkInputs(
   config: UNetConfig,
-  { sample, timestep, encoderHiddenStates: context }: UNetInputs,
+  { sample, timestep, encoderHiddenStates: context, classLabels: labels }: UNetInputs,
 ): void {
   const [batch] = sample.shape;
   const show = ({ shape }: Tensor): string => `[${shape.join(', ')}]`;
@@ -122,6 +139,11 @@ function checkInputs(
             context.shape[0] !== batch ||
             context.shape[2] !== config.crossAttentionDim
           ? `encoderHiddenStates must be [${batch}, L, ${config.crossAttentionDim}], got ${show(context)}: does the text encoder belong to this U-Net?`
-          : undefined;
+          : config.numClassEmbeds === undefined && labels
+            ? 'classLabels are given, and this model takes none'
+            : config.numClassEmbeds !== undefined &&
+                (labels?.rank !== 1 || labels.shape[0] !== batch)
+              ? `classLabels must be [${batch}], numbers below ${config.numClassEmbeds}, got ${labels ? show(labels) : 'none'}`
+              : undefined;
   if (problem) throw new UserError(`unet: ${problem}`);
 }

@@ -9,6 +9,7 @@ import {
   configIn,
   evaluate,
   expectClose,
+  type Given,
   given,
   json,
   numbersOf,
@@ -144,6 +145,8 @@ describe.each(backends)('on $name', (backend) => {
     ['sd2-unet', 'wide', true],
     ['uneven-unet', 'odd', false],
     ['uneven-unet', 'odd', true],
+    ['upscaler-unet', 'odd', false],
+    ['upscaler-unet', 'odd', true],
   ] as const)(
     'agree with PyTorch on other configurations: %s, %s; recomputing: %s',
     async (file, name, recompute) => {
@@ -158,14 +161,20 @@ describe.each(backends)('on $name', (backend) => {
         timestep: given(fixture, `in.${name}.timestep`),
         context: given(fixture, `in.${name}.context`),
         direction: given(fixture, 'in.direction'),
+        ...(config.numClassEmbeds !== undefined && {
+          labels: given(fixture, `in.${name}.class_labels`),
+        }),
       };
-      const out = await evaluate(backend, weights, inputs, (input, tracer) => {
+      type Name = keyof typeof inputs;
+      const all = inputs as Record<Name, Given>;
+      const out = await evaluate<Name>(backend, weights, all, (input, tracer) => {
         const { sample, timestep, context, direction } = input;
+        const labels = config.numClassEmbeds === undefined ? undefined : input.labels;
         const { scope, parameters } = recording(tracer);
         const result = unet(
           scope('unet'),
           config,
-          { sample, timestep, encoderHiddenStates: context },
+          { sample, timestep, encoderHiddenStates: context, classLabels: labels },
           { recompute },
         );
         return gradients(result.mul(direction).mean(), parameters, {

@@ -18,7 +18,9 @@ import {
   weightsIn,
 } from './harness.ts';
 
-type Inputs = Readonly<Record<'sample' | 'timestep' | 'context', Given>>;
+type Inputs = Readonly<Record<'sample' | 'timestep' | 'context', Given>> & {
+  readonly labels?: Given;
+};
 const goldens = 'fixtures/goldens';
 const tiny = {
   config: parseUNetConfig(json(`${goldens}/tiny-sd/unet/config.json`), 'tiny-sd'),
@@ -42,13 +44,19 @@ const repeated = (value: number, times: number): Given => ({
 describe.each(backends)('on $name', (backend) => {
   const run = async (config: UNetConfig, weights: typeof tiny.weights, inputs: Inputs) =>
     (
-      await evaluate(backend, weights, inputs, ({ sample, timestep, context }, tracer) => ({
-        out: unet(new Scope(tracer, 'unet'), config, {
-          sample,
-          timestep,
-          encoderHiddenStates: context,
+      await evaluate<keyof Inputs>(
+        backend,
+        weights,
+        inputs as Required<Inputs>,
+        ({ sample, timestep, context, labels }, tracer) => ({
+          out: unet(new Scope(tracer, 'unet'), config, {
+            sample,
+            timestep,
+            encoderHiddenStates: context,
+            classLabels: labels,
+          }),
         }),
-      }))
+      )
     )['out']!;
 
   // One timestep per shape is enough for the slow interpreter: the mixed ones hold the others.
@@ -72,6 +80,8 @@ describe.each(backends)('on $name', (backend) => {
     ['sd2-unet', 'wide'],
     ['uneven-unet', 'square'],
     ['uneven-unet', 'odd'],
+    ['upscaler-unet', 'square'],
+    ['upscaler-unet', 'odd'],
   ])('agrees with diffusers on other configurations: %s, %s', async (file, name) => {
     const fixture = open(`fixtures/networks/${file}.safetensors`);
     const config = parseUNetConfig(configIn(fixture), file);
@@ -79,6 +89,9 @@ describe.each(backends)('on $name', (backend) => {
       sample: given(fixture, `in.${name}.sample`),
       timestep: given(fixture, `in.${name}.timestep`),
       context: given(fixture, `in.${name}.context`),
+      ...(config.numClassEmbeds !== undefined && {
+        labels: given(fixture, `in.${name}.class_labels`),
+      }),
     };
     const weights = weightsIn(fixture, 'unet', 'weight.');
     const expected = numbersOf(fixture, `out.${name}`);
@@ -118,4 +131,29 @@ test.each([
     }));
   expect(attempt).toThrow(UserError);
   expect(attempt).toThrow(message);
+});
+
+test.each([
+  [undefined, undefined, undefined],
+  [undefined, [1], /classLabels are given, and this model takes none/],
+  [7, undefined, /classLabels must be \[1\], numbers below 7, got none/],
+  [7, [2], /classLabels must be \[1\], numbers below 7, got \[2\]/],
+] as const)('of %j classes, labels %j are checked', (numClassEmbeds, labels, message) => {
+  const attempt = () =>
+    trace((tracer) => ({
+      outputs: {
+        out: unet(
+          new Scope(tracer, 'unet'),
+          { ...tiny.config, ...(numClassEmbeds !== undefined && { numClassEmbeds }) },
+          {
+            sample: tracer.input('sample', [1, 4, 8, 8]),
+            timestep: tracer.input('timestep', [1], 'i32'),
+            encoderHiddenStates: tracer.input('context', [1, 5, 12]),
+            classLabels: labels && tracer.input('labels', labels, 'i32'),
+          },
+        ),
+      },
+    }));
+  if (message) expect(attempt).toThrow(message);
+  else expect(attempt).not.toThrow();
 });

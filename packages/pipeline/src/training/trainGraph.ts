@@ -171,12 +171,12 @@ function lossOf(
     pixels,
   };
   const models: Models = {
-    unet: (sample, timestep, encoderHiddenStates) => {
+    unet: (sample, timestep, encoderHiddenStates, classLabels) => {
       checkChannels(base, objective, sample);
       return unet(
         scope('unet'),
         base.unet,
-        { sample, timestep, encoderHiddenStates },
+        { sample, timestep, encoderHiddenStates, classLabels },
         { recompute },
       );
     },

@@ -14,6 +14,8 @@ export function unetKeyMap({ layersPerBlock, attention }: UNetLayout): KeyMap {
   const pairs: KeyPair[] = [
     ['time_embed.0', 'time_embedding.linear_1'],
     ['time_embed.2', 'time_embedding.linear_2'],
+    // A table; layers below that name are SDXL's.
+    ['label_emb.weight', 'class_embedding.weight'],
     ['input_blocks.0.0', 'conv_in'],
     ['out.0', 'conv_norm_out'],
     ['out.2', 'conv_out'],
