@@ -20,6 +20,9 @@ export interface Base {
   readonly notes: readonly string[];
 }
 
+/** What a base computes, without its weights and its vocabulary: all that a graph is traced from. */
+export type Networks = Pick<Base, 'name' | 'unet' | 'textEncoder' | 'vae' | 'schedule'>;
+
 /** What a base makes pictures from: a prompt, and beside it nothing, a masked picture, or a small one. */
 export type BaseKind = 'text-to-image' | 'inpainting' | 'upscaling';
 

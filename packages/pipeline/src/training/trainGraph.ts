@@ -18,7 +18,7 @@ import {
   UserError,
 } from '@sdft/tensor';
 import type { Adapter, Batch, Models, Needs, Objective } from '../contracts.ts';
-import { type Base, kindOf } from './base.ts';
+import { kindOf, type Networks } from './base.ts';
 import { patchesOf } from './patches.ts';
 import { type DrawSpec, tracedDraws } from './tracedDraws.ts';
 import { tracedSchedule } from './tracedSchedule.ts';
@@ -79,7 +79,7 @@ export interface TrainGraph {
  * @throws UserError where shapes do not fit, or no gradient reaches any trainable
  */
 export function trainGraph(
-  base: Base,
+  base: Networks,
   attached: Attached,
   settings: TrainSettings,
   shape: StepShape,
@@ -105,7 +105,7 @@ export function trainGraph(
   return { graph, draws, pixels: pixels !== undefined, trained };
 }
 
-function pixelInput(t: Tracer, { vae }: Base, { batch, pixels }: StepShape): Tensor {
+function pixelInput(t: Tracer, { vae }: Networks, { batch, pixels }: StepShape): Tensor {
   if (!pixels)
     throw new UserError(
       'the record holds latents and no pixel_values, which the objective needs: record the run again, with pictures',
@@ -115,7 +115,7 @@ function pixelInput(t: Tracer, { vae }: Base, { batch, pixels }: StepShape): Ten
 
 function lossOf(
   t: Tracer,
-  base: Base,
+  base: Networks,
   attached: Attached,
   { adapters, objective, clipSkip, recompute }: TrainSettings,
   shape: StepShape,
@@ -198,7 +198,11 @@ function penaltyOf(penalty: Tensor, { name }: Adapter): Tensor {
 }
 
 /** Throws UserError where the objective is made for another kind of base. */
-function checkChannels(base: Base, { recipe, name }: Objective<Needs>, { shape }: Tensor): void {
+function checkChannels(
+  base: Networks,
+  { recipe, name }: Objective<Needs>,
+  { shape }: Tensor,
+): void {
   const { inChannels } = base.unet;
   if (shape[1] === inChannels) return;
   const what = String(recipe?.['name'] ?? name);
@@ -210,7 +214,7 @@ function checkChannels(base: Base, { recipe, name }: Objective<Needs>, { shape }
 /** Ids [B, tokens] to states [B, tokens, width]; more than one window goes in chunks that do not see one another. `multipliers` is [B, tokens]. */
 export function textStates(
   scope: Scope,
-  { textEncoder }: Base,
+  { textEncoder }: Networks,
   ids: Tensor,
   {
     emphasis,
