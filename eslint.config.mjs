@@ -70,7 +70,7 @@ export default defineConfig(
         {
           patterns: [
             {
-              group: ['node:*', 'sharp', 'onnxruntime-node'],
+              group: ['node:*', 'sharp', 'onnxruntime-node', 'webgpu'],
               message: 'Node modules are for */src/node/ only.',
             },
           ],

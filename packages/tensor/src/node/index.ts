@@ -1,1 +1,2 @@
 export { type CpuOptions, cpu } from './cpu/backend.ts';
+export { webgpu, type WebgpuOptions } from './webgpu/backend.ts';

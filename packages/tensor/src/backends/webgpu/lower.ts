@@ -1,0 +1,329 @@
+/** @file From a graph to a program: every node that lies in memory gets a tensor and the kernels that compute it. */
+import { internal } from '../../errors.ts';
+import {
+  type AnyNode,
+  type Graph,
+  type NodeId,
+  type Primitive,
+  sizeOf,
+  stridesOf,
+} from '../../graph/types.ts';
+import { needed } from '../../graph/walk.ts';
+import { givenIn } from '../../host/rowNumbers.ts';
+import { Body } from './body.ts';
+import { fuse, type Fusion } from './fuse.ts';
+import type { Kernel, Plan, Storage, Target } from './kernel.ts';
+import { type Lowering, map } from './lowering.ts';
+import { affine, placeAt, variable } from './places.ts';
+import type { Origin, Program, ProgramStep, ProgramTensor, RowCheck, TensorId } from './program.ts';
+import { tensorBytes } from './program.ts';
+import {
+  plainConv2d,
+  plainConv2dGradInput,
+  plainConv2dGradWeight,
+  plainMatmul,
+  reduce,
+} from './reductions.ts';
+import { scatterAdd } from './scatter.ts';
+import { type Precision, storageOf } from './storage.ts';
+import { lowerUpdates } from './updateKernels.ts';
+import { type Source, windowsOf, Writer } from './writer.ts';
+
+export interface LowerOptions {
+  readonly precision: Precision;
+}
+
+/** What computes a stored node; `end`: the node that is stored in its stead, after an epilogue. */
+type Rule = (at: Lowering, id: NodeId, end: NodeId) => void;
+
+const elementwise: Rule = (at, id) =>
+  map(at, id, at.node(id).op, (writer, place) => writer.value(id, place));
+const given: Rule = (_, id) => {
+  throw internal(`node ${id} is given and not computed`);
+};
+
+const rules: { [P in Primitive]: Rule } = {
+  input: given,
+  weight: given,
+  constant: elementwise,
+  neg: elementwise,
+  exp: elementwise,
+  log: elementwise,
+  sqrt: elementwise,
+  sin: elementwise,
+  cos: elementwise,
+  tanh: elementwise,
+  erf: elementwise,
+  sigmoid: elementwise,
+  abs: elementwise,
+  sign: elementwise,
+  add: elementwise,
+  sub: elementwise,
+  mul: elementwise,
+  div: elementwise,
+  pow: elementwise,
+  maximum: elementwise,
+  minimum: elementwise,
+  less: elementwise,
+  equal: elementwise,
+  where: elementwise,
+  cast: elementwise,
+  reduceSum: reduce,
+  reduceMax: reduce,
+  matmul: plainMatmul,
+  conv2d: plainConv2d,
+  conv2dGradInput: plainConv2dGradInput,
+  conv2dGradWeight: plainConv2dGradWeight,
+  reshape: elementwise,
+  permute: elementwise,
+  broadcast: elementwise,
+  pad: elementwise,
+  slice: elementwise,
+  concat,
+  gather: elementwise,
+  scatterAdd,
+  stopGradient: elementwise,
+  barrier: elementwise,
+  composite: given,
+  part: given,
+};
+
+/** Bindings left for what a kernel writes, and for faults. */
+const OWN_BINDINGS = 2;
+
+function concat(at: Lowering, id: NodeId, end: NodeId): void {
+  const node = at.node(id) as AnyNode & { op: 'concat' };
+  if (node.inputs.length <= 4) {
+    elementwise(at, id, end);
+    return;
+  }
+  // One kernel for each part, so that none is bound to all of them.
+  const { axis } = node.attrs;
+  let start = 0;
+  for (const input of node.inputs) {
+    const { shape } = at.node(input);
+    const size = sizeOf(shape);
+    const writer = at.writer([id]);
+    const { body } = writer;
+    body.line(`let i = (group.y * groups.x + group.x) * ${at.lineSize}u + local.x;`);
+    body.line(`if (i >= ${size}u) { return; }`);
+    const place = placeAt(shape, variable('i', size));
+    const value = writer.value(input, place);
+    const strides = stridesOf(node.shape);
+    const target = affine(place, strides, start * strides[axis]!);
+    writer.storeTensor(at.stored(id), body.bind(target.code), value, writer.isBool(id));
+    const [gx, gy] = at.grid(Math.ceil(size / at.lineSize));
+    at.push(
+      writer.finish({
+        name: 'concat',
+        workgroup: [at.lineSize, 1],
+        workgroups: [gx, gy, 1],
+        flops: 0,
+        path: node.path,
+      }),
+    );
+    start += shape[axis]!;
+  }
+}
+
+/** Lowers a graph whose composites are spelled out, but for those that have kernels. */
+export function lower(graph: Graph, target: Target, options: LowerOptions): Program {
+  return new Lowerer(graph, target, options).program();
+}
+
+class Lowerer implements Lowering, Source {
+  readonly target: Target;
+  readonly lineSize: number;
+  readonly #graph: Graph;
+  readonly #fusion: Fusion;
+  readonly #storage: (id: NodeId) => Storage;
+  readonly #tensors: ProgramTensor[] = [];
+  readonly #steps: ProgramStep[] = [];
+  readonly #ofNode = new Map<NodeId, TensorId>();
+  readonly #checks: RowCheck[] = [];
+  readonly #checkOf = new Map<NodeId, number>();
+  #faults: TensorId | undefined;
+
+  constructor(graph: Graph, target: Target, { precision }: LowerOptions) {
+    this.target = target;
+    this.lineSize = target.kind === 'gpu' ? Math.min(256, target.workgroupSize) : 64;
+    this.#graph = graph;
+    const storage = storageOf(graph, target.f16 ? precision : 'f32');
+    this.#storage = (id) => storage[id]!;
+    this.#fusion = fuse(graph, {
+      leaves: target.bindings - OWN_BINDINGS,
+      windows: (id) =>
+        windowsOf(
+          { storage: storage[id]!, size: this.#sizeOf(id), origin: { kind: 'temporary' } },
+          target,
+        ),
+    });
+  }
+
+  program(): Program {
+    const { nodes, outputs } = this.#graph;
+    const live = needed(this.#graph);
+    nodes.forEach((node, id) => {
+      const isState = node.op === 'input' && node.attrs.state;
+      if (isState || (live[id] && this.#fusion.stored[id])) this.#declare(node, id);
+    });
+    nodes.forEach((node, id) => {
+      if (!live[id] || !this.#fusion.stored[id] || node.op === 'input' || node.op === 'weight')
+        return;
+      if (node.op === 'constant' && node.attrs.data.length > 1) return;
+      const start = this.#fusion.epilogues.get(id) ?? id;
+      rules[this.node(start).op](this, start, id);
+    });
+    const results = new Map(
+      Object.entries(outputs).map(([name, id]) => [
+        name,
+        { tensor: this.#output(id), type: { shape: nodes[id]!.shape, dtype: nodes[id]!.dtype } },
+      ]),
+    );
+    const copies = lowerUpdates(this, this.#graph, this.#fusion);
+    return {
+      tensors: this.#tensors,
+      steps: this.#steps,
+      outputs: results,
+      copies,
+      checks: this.#checks,
+    };
+  }
+
+  node(id: NodeId): AnyNode {
+    return this.#graph.nodes[id]!;
+  }
+  tensorOf(id: NodeId): TensorId | undefined {
+    return this.#ofNode.get(id);
+  }
+  tensor(id: TensorId): ProgramTensor {
+    return this.#tensors[id]!;
+  }
+  stored(id: NodeId): TensorId {
+    const tensor = this.#ofNode.get(id);
+    if (tensor === undefined) throw internal(`node ${id} (${this.node(id).op}) lies nowhere`);
+    return tensor;
+  }
+  writer(own: Iterable<NodeId>): Writer {
+    return new Writer(this, own, new Body());
+  }
+  temporary(storage: Storage, size: number): TensorId {
+    return this.#add(storage, size, { kind: 'temporary' });
+  }
+  push(step: ProgramStep): void {
+    this.#steps.push(step);
+  }
+  grid(workgroups: number): [number, number] {
+    const x = Math.min(workgroups, this.target.workgroups);
+    return [x, Math.ceil(workgroups / x)];
+  }
+
+  pushPlan(
+    { steps, scratch }: Plan,
+    inputs: readonly TensorId[],
+    outputs: readonly TensorId[],
+    path: string,
+  ): void {
+    const between = scratch.map((bytes) => this.temporary('u32', Math.ceil(bytes / 4)));
+    for (const { kernel, slots } of steps) {
+      const tensors = slots.map(({ kind, index }) =>
+        kind === 'input' ? inputs[index]! : kind === 'output' ? outputs[index]! : between[index]!,
+      );
+      this.push({
+        kernel,
+        operands: this.#distinct(kernel, tensors, path).map((tensor) => ({
+          tensor,
+          from: 0,
+          bytes: tensorBytes(this.tensor(tensor)),
+        })),
+        path,
+      });
+    }
+  }
+
+  check(
+    id: NodeId,
+    rows: number,
+  ): { readonly slot: number; readonly faults: TensorId } | undefined {
+    const node = this.node(id);
+    const indices = this.node(node.inputs[1]!);
+    if (givenIn((one) => this.node(one), node.inputs[1]!) !== undefined) return undefined;
+    // A code is none of a table that has a row for each.
+    if (indices.op === 'cast' && this.node(indices.inputs[0]!).dtype === 'u8' && rows >= 256)
+      return undefined;
+    this.#faults ??= this.#add('u32', 0, { kind: 'faults' });
+    const slot = this.#checkOf.get(id) ?? this.#checks.length;
+    if (slot === this.#checks.length) {
+      this.#checkOf.set(id, slot);
+      this.#checks.push({ op: node.op, path: node.path, rows });
+      this.#tensors[this.#faults] = {
+        storage: 'u32',
+        size: 2 * this.#checks.length,
+        origin: { kind: 'faults' },
+      };
+    }
+    return { slot, faults: this.#faults };
+  }
+
+  /** Tensors of which none is twice: a buffer that is written may be bound only once, and all are declared as if they were. */
+  #distinct(kernel: Kernel, tensors: readonly TensorId[], path: string): TensorId[] {
+    const used = new Set<TensorId>();
+    return tensors.map((tensor, i) => {
+      if (!used.has(tensor)) {
+        used.add(tensor);
+        return tensor;
+      }
+      if (kernel.operands[i]!.access !== 'read')
+        throw internal(`${kernel.name} writes what it is bound to twice`);
+      return this.#copy(tensor, path);
+    });
+  }
+
+  #copy(tensor: TensorId, path: string): TensorId {
+    const { storage, size } = this.tensor(tensor);
+    const copy = this.temporary(storage, size);
+    const writer = this.writer([]);
+    writer.body.line(`let i = (group.y * groups.x + group.x) * ${this.lineSize}u + local.x;`);
+    writer.body.line(`if (i >= ${size}u) { return; }`);
+    writer.storeTensor(copy, 'i', writer.loadTensor(tensor, 'i'));
+    const [gx, gy] = this.grid(Math.ceil(size / this.lineSize));
+    this.push(
+      writer.finish({
+        name: 'copy',
+        workgroup: [this.lineSize, 1],
+        workgroups: [gx, gy, 1],
+        flops: 0,
+        path,
+      }),
+    );
+    return copy;
+  }
+
+  #sizeOf(id: NodeId): number {
+    return sizeOf(this.node(id).shape);
+  }
+
+  #add(storage: Storage, size: number, origin: Origin): TensorId {
+    this.#tensors.push({ storage, size, origin });
+    return this.#tensors.length - 1;
+  }
+
+  #declare(node: AnyNode, id: NodeId): void {
+    const type = { shape: node.shape, dtype: node.dtype };
+    const origin: Origin =
+      node.op === 'input'
+        ? { kind: node.attrs.state ? 'state' : 'input', name: node.attrs.name, type }
+        : node.op === 'weight'
+          ? { kind: 'weight', name: node.attrs.name }
+          : node.op === 'constant' && node.attrs.data.length > 1
+            ? { kind: 'constant', data: node.attrs.data, type }
+            : { kind: 'temporary' };
+    this.#ofNode.set(id, this.#add(this.#storage(id), sizeOf(node.shape), origin));
+  }
+
+  /** A tensor that still holds the output when all has been computed: a state will have moved on by then. */
+  #output(id: NodeId): TensorId {
+    const tensor = this.stored(id);
+    return this.tensor(tensor).origin.kind === 'state' ? this.#copy(tensor, '') : tensor;
+  }
+}

@@ -1,0 +1,235 @@
+/** @file One kernel as it is being written: the tensors that it is bound to, and the expressions of elements of graph nodes. */
+import type { AnyNode, NodeId } from '../../graph/types.ts';
+import { Body } from './body.ts';
+import { functionCode } from './functions.ts';
+import type { Kernel, Target } from './kernel.ts';
+import { affine, flatOf, keyOf, type Place, type Term } from './places.ts';
+import {
+  elementBytes,
+  type Operand,
+  type ProgramStep,
+  type ProgramTensor,
+  type TensorId,
+  tensorBytes,
+} from './program.ts';
+import { spell, type Speller } from './spell.ts';
+import { viewOf } from './views.ts';
+
+/** What a kernel is written from. */
+export interface Source {
+  readonly target: Target;
+  node(id: NodeId): AnyNode;
+  /** The tensor in which the elements of a node lie; undefined where it is computed by whoever reads it. */
+  tensorOf(id: NodeId): TensorId | undefined;
+  tensor(id: TensorId): ProgramTensor;
+  /** The number of the check of a row number, if it needs one, and the tensor of faults. */
+  check(id: NodeId, rows: number): { readonly slot: number; readonly faults: TensorId } | undefined;
+}
+
+interface Bound {
+  readonly name: string;
+  readonly tensor: TensorId;
+  access: 'read' | 'write' | 'update';
+}
+
+/** How loaded words are seen in expressions, and back. */
+function fromStorage(word: string, { storage }: ProgramTensor, isBool: boolean): string {
+  if (isBool) return `(${word} != 0u)`;
+  return storage === 'f16' ? `f32(${word})` : word;
+}
+function toStorage(value: string, { storage }: ProgramTensor, isBool: boolean): string {
+  if (isBool) return `select(0u, 1u, ${value})`;
+  return storage === 'f16' ? `f16(${value})` : value;
+}
+
+export class Writer implements Speller {
+  readonly body: Body;
+  readonly #source: Source;
+  readonly #bound = new Map<TensorId, Bound>();
+  readonly #reads: { readonly tensor: TensorId; readonly at: string }[] = [];
+  /** Nodes that this kernel computes itself although they are stored. */
+  readonly #own: ReadonlySet<NodeId>;
+  /** Values that stand for nodes at any place: the result of a reduction, for what is done to it. */
+  readonly #given = new Map<NodeId, string>();
+
+  constructor(source: Source, own: Iterable<NodeId> = [], body = new Body()) {
+    this.#source = source;
+    this.#own = new Set(own);
+    this.body = body;
+  }
+
+  node(id: NodeId): AnyNode {
+    return this.#source.node(id);
+  }
+
+  /** From here on `id` is `value`, wherever it is asked for. */
+  give(id: NodeId, value: string): void {
+    this.#given.set(id, value);
+  }
+
+  value(id: NodeId, place: Place): string {
+    const given = this.#given.get(id);
+    if (given !== undefined) return given;
+    if (!this.#isLoaded(id)) {
+      const seen = viewOf(
+        (n) => this.node(n),
+        id,
+        (n) => this.#isLoaded(n),
+      );
+      if (seen.source !== id && this.#isLoaded(seen.source) && !this.#given.has(seen.source))
+        return this.#load(seen.source, affine(place, seen.view.strides, seen.view.offset));
+      return this.body.remember(`${id} ${keyOf(place)}`, () => spell(id, place, this));
+    }
+    return this.#load(id, flatOf(place));
+  }
+
+  checkRow(id: NodeId, index: string, rows: number): void {
+    const check = this.#source.check(id, rows);
+    if (!check) return;
+    const faults = this.#bind(check.faults, 'update').name;
+    this.body.block(`if (${index} < 0i || ${index} >= ${rows}i)`, () => {
+      this.body.line(`${faults}[${2 * check.slot + 1}u] = bitcast<u32>(${index});`);
+      this.body.line(`${faults}[${2 * check.slot}u] = 1u;`);
+    });
+  }
+
+  /** An element of a tensor by its number, as it is computed with. */
+  loadTensor(tensor: TensorId, at: string, isBool = false): string {
+    const { name } = this.#bind(tensor, 'read');
+    this.#reads.push({ tensor, at });
+    const described = this.#source.tensor(tensor);
+    const word = this.#windows(described) > 1 ? `load_${name}(${at})` : `${name}[${at}]`;
+    return this.body.bind(fromStorage(word, described, isBool));
+  }
+
+  storeTensor(tensor: TensorId, at: string, value: string, isBool = false): void {
+    const { name } = this.#bind(tensor, 'write');
+    const described = this.#source.tensor(tensor);
+    const word = toStorage(value, described, isBool);
+    this.body.line(
+      this.#windows(described) > 1 ? `store_${name}(${at}, ${word});` : `${name}[${at}] = ${word};`,
+    );
+  }
+
+  isBool(id: NodeId): boolean {
+    return this.node(id).dtype === 'bool';
+  }
+
+  /** How many bindings the kernel has by now. */
+  get bindings(): number {
+    return [...this.#bound.keys()].reduce(
+      (sum, tensor) => sum + this.#windows(this.#source.tensor(tensor)),
+      0,
+    );
+  }
+
+  /** Tensors that have been read at other numbers than `own`. */
+  readElsewhere(own: string): Set<TensorId> {
+    return new Set(this.#reads.filter(({ at }) => at !== own).map(({ tensor }) => tensor));
+  }
+
+  /** The step that does what has been written. `main`: what stands before and after it. */
+  finish(kernel: {
+    readonly name: string;
+    readonly workgroup: readonly [number, number];
+    readonly workgroups: readonly [number, number, number];
+    readonly shared?: string;
+    readonly flops: number;
+    readonly path: string;
+  }): ProgramStep {
+    const { target } = this.#source;
+    const operands: Operand[] = [];
+    const declared: Kernel['operands'][number][] = [];
+    const globals: string[] = [];
+    let f16 = false;
+    for (const { name, tensor, access } of this.#bound.values()) {
+      const described = this.#source.tensor(tensor);
+      const { storage } = described;
+      f16 ||= storage === 'f16';
+      const windows = this.#windows(described);
+      const whole = tensorBytes(described);
+      const each = this.#windowBytes();
+      for (let w = 0; w < windows; w++) {
+        const variable = windows > 1 ? `${name}_${w}` : name;
+        globals.push(
+          `@group(0) @binding(${operands.length}) var<storage, read_write> ${variable}: array<${storage}>;`,
+        );
+        operands.push({ tensor, from: w * each, bytes: Math.min(each, whole - w * each) });
+        declared.push({ storage, access });
+      }
+      if (windows > 1)
+        globals.push(...windowFunctions(name, storage, windows, each / elementBytes[storage]));
+    }
+    const code = [
+      ...(f16 ? ['enable f16;'] : []),
+      ...globals,
+      kernel.shared ?? '',
+      functionCode(this.body.functions),
+      `@compute @workgroup_size(${kernel.workgroup[0]}, ${kernel.workgroup[1]})`,
+      'fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_id) local: vec3u) {',
+      this.body.code,
+      '}',
+    ]
+      .filter((line) => line !== '')
+      .join('\n');
+    if (operands.length > target.bindings)
+      throw new Error(
+        `internal: ${kernel.name} needs ${operands.length} bindings of ${target.bindings}`,
+      );
+    return {
+      kernel: {
+        name: kernel.name,
+        code,
+        operands: declared,
+        workgroups: kernel.workgroups,
+        flops: kernel.flops,
+        bytes: operands.reduce((sum, { bytes }) => sum + bytes, 0),
+      },
+      operands,
+      path: kernel.path,
+    };
+  }
+
+  #isLoaded(id: NodeId): boolean {
+    return !this.#own.has(id) && this.#source.tensorOf(id) !== undefined;
+  }
+
+  #load(id: NodeId, at: Term): string {
+    return this.loadTensor(this.#source.tensorOf(id)!, this.body.bind(at.code), this.isBool(id));
+  }
+
+  #bind(tensor: TensorId, access: 'read' | 'write' | 'update'): Bound {
+    const known = this.#bound.get(tensor);
+    if (known) {
+      if (known.access !== access) known.access = 'update';
+      return known;
+    }
+    const bound: Bound = { name: `b${this.#bound.size}`, tensor, access };
+    this.#bound.set(tensor, bound);
+    return bound;
+  }
+
+  #windowBytes(): number {
+    const { bindingBytes, alignment } = this.#source.target;
+    return Math.floor(bindingBytes / alignment) * alignment;
+  }
+
+  #windows(tensor: ProgramTensor): number {
+    return Math.ceil(tensorBytes(tensor) / this.#windowBytes());
+  }
+}
+
+/** How many bindings a tensor takes. */
+export const windowsOf = (tensor: ProgramTensor, { bindingBytes, alignment }: Target): number =>
+  Math.ceil(tensorBytes(tensor) / (Math.floor(bindingBytes / alignment) * alignment));
+
+function windowFunctions(name: string, storage: string, windows: number, each: number): string[] {
+  const parts = (line: (w: number) => string) =>
+    Array.from({ length: windows }, (_, w) =>
+      w < windows - 1 ? `if (i < ${(w + 1) * each}u) { ${line(w)} }` : line(w),
+    ).join(' ');
+  return [
+    `fn load_${name}(i: u32) -> ${storage} { ${parts((w) => `return ${name}_${w}[i - ${w * each}u];`)} }`,
+    `fn store_${name}(i: u32, x: ${storage}) { ${parts((w) => `${name}_${w}[i - ${w * each}u] = x; return;`)} }`,
+  ];
+}
