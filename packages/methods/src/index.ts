@@ -97,6 +97,7 @@ export { pivotal, pivotalPreset } from './pivotal/pivotal.ts';
 export type { PivotalOptions } from './pivotal/settings.ts';
 export { type Png, readPng } from './png/readPng.ts';
 export { denoise, type DenoiseOptions } from './objectives/denoise.ts';
+export { superResolve, type SuperResolveOptions } from './objectives/superResolve.ts';
 export { withPrior, type WithPriorOptions } from './objectives/withPrior.ts';
 export {
   buildRun,
@@ -108,6 +109,11 @@ export {
   presets,
   recipeJsonSchema,
 } from './registry.ts';
+export {
+  superResolution,
+  type SuperResolutionOptions,
+  superResolutionPreset,
+} from './super-resolution/superResolution.ts';
 export { type Embedding, readEmbedding } from './textual-inversion/readEmbedding.ts';
 export {
   textualInversion,

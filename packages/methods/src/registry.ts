@@ -25,10 +25,12 @@ import { hypernetworkKind } from './hypernetwork/hypernetworkKind.ts';
 import { loraPreset } from './lora/lora.ts';
 import { loraKind } from './lora/loraKind.ts';
 import { denoise } from './objectives/denoise.ts';
-import { denoiseSettings } from './objectives/settings.ts';
+import { denoiseSettings, superResolveSettings } from './objectives/settings.ts';
+import { superResolve } from './objectives/superResolve.ts';
 import { withPrior } from './objectives/withPrior.ts';
 import { embeddingKind } from './textual-inversion/embeddingKind.ts';
 import { pivotalPreset } from './pivotal/pivotal.ts';
+import { superResolutionPreset } from './super-resolution/superResolution.ts';
 import { textualInversionPreset } from './textual-inversion/textualInversion.ts';
 
 /** Methods that train something of their own, by the name of their command. */
@@ -44,6 +46,7 @@ const adapting = {
 export const presets: Readonly<Record<string, Preset>> = {
   ...adapting,
   dreambooth: dreamBoothPreset(adapting.full, Object.values(adapting)),
+  'super-resolution': superResolutionPreset(adapting.full, Object.values(adapting)),
 };
 
 /** Files that `generate` takes, by the name of their flag. */
@@ -72,6 +75,13 @@ export const objectives: Readonly<Record<string, NamedObjective>> = {
     summary: 'the squared error of the predicted noise (or v) at random timesteps',
     schema: denoiseSettings,
     make: (settings): Objective<Needs> => denoise(settings),
+  },
+  'super-resolve': {
+    name: 'super-resolve',
+    summary:
+      'denoise for models that enlarge pictures, which are given the picture reduced as well',
+    schema: superResolveSettings,
+    make: (settings): Objective<Needs> => superResolve(settings),
   },
   'with-prior': {
     name: 'with-prior',

@@ -67,6 +67,12 @@ export interface Batch {
    * @throws UserError where a record is replayed that holds only latents
    */
   pixels(): Tensor;
+  /**
+   * How far the run is, [] f32: 0 at its first step, 1 at its last one and after.
+   *
+   * @throws UserError where nothing says how many steps the run has
+   */
+  progress(): Tensor;
 }
 
 /** The noise schedule in the graph. Timesteps t are [B] i32; what is read per timestep has the shape [B, 1, 1, 1]. */
@@ -91,6 +97,8 @@ export interface Models {
    */
   unet(noisy: Tensor, t: Tensor, context: Tensor, classLabels?: Tensor): Tensor;
   readonly schedule: Schedule;
+  /** Of upscaling models: the schedule by which small pictures get their noise, and how many levels of it the U-Net knows; 0 is the least noise. */
+  readonly lowRes?: { readonly schedule: Schedule; readonly levels: number } | undefined;
 }
 
 /** What data must provide for an objective. */

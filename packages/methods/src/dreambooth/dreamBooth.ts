@@ -2,8 +2,9 @@ import type { Method, Needs, Objective, Preset, Recipe } from '@sdft/pipeline';
 import { fullFineTune } from '../full/fullFineTune.ts';
 import { denoise, type DenoiseOptions } from '../objectives/denoise.ts';
 import { withPrior } from '../objectives/withPrior.ts';
+import { assembleOver, presetOver, settingsOf, settingsOver } from '../over/settings.ts';
 import { classFolder } from './classFolder.ts';
-import { problemsOf, type Settings, settingsOf, settingsSchema } from './settings.ts';
+import { ownSettings, problemsOf, type Settings } from './settings.ts';
 
 export interface DreamBoothOptions extends DenoiseOptions {
   /** Caption of every picture of the subject, with a rare word for it: `a photo of sks dog`. A template as in `data`. Default: what `data` says. */
@@ -39,7 +40,7 @@ export function dreamBooth(options: DreamBoothOptions = {}): Method<Needs> {
   const { adapters, preset } = over ?? fullFineTune();
   return {
     name: 'dreambooth',
-    options: settingsOf(options),
+    options: settingsOf({ ...options }),
     adapters,
     objective: asked ? prior : priorWhere(prior, plain),
     ...(preset && { preset: dreamBoothOver(preset) }),
@@ -62,7 +63,7 @@ export function dreamBoothOver(method: Preset, names: readonly string[] = [metho
   return {
     name: 'dreambooth',
     summary: 'teach a model one subject from a few pictures, and keep what it knows of the class',
-    schema: settingsSchema(method, names),
+    schema: settingsOver(ownSettings, method, names),
     flavours: method.flavours,
     defaults(flavour, recipe) {
       const { prompt, over } = recipe as Recipe & Settings;
@@ -81,13 +82,8 @@ export function dreamBoothOver(method: Preset, names: readonly string[] = [metho
       };
     },
     problems: (settings, recipe) => problemsOf(settings as Settings, recipe, method),
-    assemble({ over, flavour, ...own }) {
-      const { name: _, ...given } = (over ?? {}) as NonNullable<Settings['over']>;
-      return dreamBooth({
-        ...own,
-        over: method.assemble({ ...given, ...(flavour !== undefined && { flavour }) }),
-      });
-    },
+    assemble: ({ over, flavour, ...own }) =>
+      dreamBooth({ ...own, over: assembleOver(method, over as Settings['over'], flavour) }),
     example:
       '--base nano --images photos/rex --prompt "a photo of sks dog" --class-prompt "a photo of a dog" --class-count 20 --steps 200 --out rex',
   };
@@ -110,9 +106,5 @@ function classImagesOf(recipe: Recipe & Settings) {
  *
  * @param usual the one that a recipe means that names none
  */
-export function dreamBoothPreset(usual: Preset, methods: readonly Preset[]): Preset {
-  const all = [...new Set([usual, ...methods])];
-  const names = all.map(({ name }) => name);
-  const of = Object.fromEntries(all.map((one) => [one.name, dreamBoothOver(one, names)]));
-  return { ...of[usual.name]!, variants: { by: ['over', 'name'], of } };
-}
+export const dreamBoothPreset = (usual: Preset, methods: readonly Preset[]): Preset =>
+  presetOver(usual, methods, dreamBoothOver);

@@ -1,8 +1,9 @@
-import type { Method, Needs, PlainRecord, Preset, Recipe } from '@sdft/pipeline';
+import type { Preset, Recipe } from '@sdft/pipeline';
 import { z } from 'zod';
-import { denoiseSettings } from '../objectives/settings.ts';
+import type { OverSettings } from '../over/settings.ts';
 
-const ownSettings = z.strictObject({
+/** Its own, beside those of the method that it is over. */
+export const ownSettings = z.strictObject({
   prompt: z
     .string()
     .min(1)
@@ -46,50 +47,7 @@ const ownSettings = z.strictObject({
 
 /** What a recipe says of a DreamBooth. */
 export interface Settings extends z.infer<typeof ownSettings> {
-  /** The method it is over, by its name, and that one's settings. */
-  readonly over?: PlainRecord & { readonly name?: string };
-}
-
-/** A setting of every recipe, which methods may read as their own. */
-const shared = 'flavour';
-
-/**
- * What a recipe can say of a DreamBooth over a method, whose own settings stand under `over`.
- *
- * @param names of the methods that it may name
- */
-export function settingsSchema({ schema }: Preset, names: readonly string[]): z.ZodObject {
-  const { [shared]: flavour, ...shape } = schema.shape;
-  const others = Object.entries(shape).filter(
-    ([key]) => !Object.hasOwn(denoiseSettings.shape, key),
-  );
-  return ownSettings.extend({
-    ...(flavour && { [shared]: flavour }),
-    over: z
-      .strictObject({
-        name: z
-          .enum(names)
-          .meta({
-            flag: '--over <method>',
-            description: 'the method whose adapter is trained; full by default',
-          })
-          .optional(),
-        ...Object.fromEntries(others),
-      })
-      .meta({ description: 'what is trained: a method by its name, with its settings' })
-      .optional(),
-    ...denoiseSettings.shape,
-  });
-}
-
-/** Settings given in code, as a recipe holds them. */
-export function settingsOf({
-  over,
-  ...settings
-}: Omit<Settings, 'over'> & { readonly over?: Method<Needs> | undefined }): PlainRecord {
-  const { [shared]: flavour, ...own } = over?.options ?? {};
-  const all = { ...settings, [shared]: flavour, over: over && { name: over.name, ...own } };
-  return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));
+  readonly over?: OverSettings;
 }
 
 /** What does not go together, one sentence each. */

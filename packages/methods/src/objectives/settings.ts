@@ -96,3 +96,24 @@ export const denoiseSettings = z.strictObject({
     .meta({ description: "DREAM's p: larger keeps more detail; 1 by default" })
     .optional(),
 });
+
+const share = z.number().positive().lt(1);
+
+/** What a recipe can say of the noise in small pictures. */
+export const augmentationSettings = z.strictObject({
+  augmentation: share
+    .meta({
+      flag: '--augmentation <x>',
+      description: 'noise in the small pictures at the first step, as a share; 1e-3 by default',
+    })
+    .optional(),
+  augmentationEnd: share
+    .meta({
+      flag: '--augmentation-end <x>',
+      description: 'the same at the last step, reached by equal factors; 1e-5 by default',
+    })
+    .optional(),
+});
+
+/** What a recipe can say of the objective `super-resolve`. */
+export const superResolveSettings = augmentationSettings.extend(denoiseSettings.shape);

@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { cpu, dreamBooth, type Pipeline } from '../../src/index.ts';
 import { json, pathOf } from '../support/fixtures.ts';
-import { cases, expectRun, train } from './cases.ts';
+import { expectRun, train } from '../support/recordedRun.ts';
+import { cases } from './cases.ts';
 
 describe("runs of diffusers' script, repeated on the cpu", () => {
   test.for(cases)('$name', (one) => expectRun(one, cpu()));

@@ -65,6 +65,7 @@ export async function evaluate(objective: Objective<Needs>, given: Given): Promi
       context: t.constant(0).broadcastTo([size, 1, 1]),
       ...(weight && { weight }),
       pixels: () => t.input('pixel_values', [size, 3, 8 * height, 8 * width]),
+      progress: () => t.constant(0),
     };
     const losses = objective(models, batch, {
       normal: drawn,

@@ -49,7 +49,7 @@ export const encodeTextGraph = (
     return { outputs: { context: textStates(scope, base, ids, { clipSkip }) } };
   });
 
-/** `sample` [B,C,h,w], `timestep` [B] f32, `context` [B,L,D] -> `prediction` [B,C,h,w]. */
+/** `sample` [B,C,h,w], `timestep` [B] f32, `context` [B,L,D], of upscaling bases `noise_level` [B] i32 -> `prediction` [B,C',h,w]. */
 export const denoiseGraph = (
   base: Base,
   shape: {
@@ -66,6 +66,9 @@ export const denoiseGraph = (
       sample: t.input('sample', [batch, base.unet.inChannels, height, width]),
       timestep: t.input('timestep', [batch]),
       encoderHiddenStates: t.input('context', [batch, tokens, base.unet.crossAttentionDim]),
+      ...(base.unet.numClassEmbeds !== undefined && {
+        classLabels: t.input('noise_level', [batch], 'i32'),
+      }),
     });
     return { outputs: { prediction } };
   });

@@ -12,7 +12,7 @@ import {
   encodeTextGraph,
   strengthState,
 } from '../encoding/graphs.ts';
-import { type Base, pixelsPerLatent } from '../training/base.ts';
+import { type Base, lowResSchedule, pixelsPerLatent } from '../training/base.ts';
 import { trainableState } from '../training/update.ts';
 import { type Contexts, contextsOf, readPrompts } from './contexts.ts';
 import { type GenerateOptions, generateSettings } from './settings.ts';
@@ -89,7 +89,8 @@ export class Generator {
             clean: packed(Array.from({ length: size }, () => pictures.clean)),
           }
         : undefined;
-    const beside = pictures?.beside ?? new Float32Array(0);
+    const noisySmall = options.lowRes && this.#noisySmall(options, settings);
+    const beside = noisySmall ?? (() => pictures?.beside ?? new Float32Array(0));
     const guided = guidance !== 1;
     const unet = await this.#ready(
       `unet ${size}${guided ? ' guided' : ''} ${height}x${width} ${tokens}`,
@@ -105,6 +106,7 @@ export class Generator {
     const generated: Generated[] = [];
     for (let first = 0; first < n; first += size) {
       const members = Array.from({ length: size }, (_, i) => Math.min(first + i, n - 1));
+      const besides = members.map(beside);
       let call = 0;
       const denoise = async (latents: Float32Array, timestep: number): Promise<Float32Array> => {
         options.signal?.throwIfAborted();
@@ -115,7 +117,7 @@ export class Generator {
         ]);
         call++;
         const { prediction } = await unet.run({
-          sample: hostArray(inputOf(latents, one, beside, guided), [
+          sample: hostArray(inputOf(latents, one, besides, guided), [
             batch,
             this.#base.unet.inChannels,
             height,
@@ -127,6 +129,11 @@ export class Generator {
             tokens,
             context.length / (batch * tokens),
           ]) as HostArray,
+          ...(noisySmall && {
+            noise_level: hostArray(new Int32Array(batch).fill(settings.noiseLevel), [
+              batch,
+            ]) as HostArray,
+          }),
         });
         const data = prediction!.data as Float32Array;
         return guided
@@ -181,6 +188,23 @@ export class Generator {
       for (let x = 0; x < width; x += scale) cells.push(mask.data[y * width + x]! < 0.5 ? 0 : 1);
     const beside = packed([Float32Array.from(cells), await this.#encoded(masked, initImage.shape)]);
     return { clean, beside };
+  }
+
+  /** What an upscaling U-Net sees beside the noisy latents of picture i: the small picture with its noise, [3,h,w]. */
+  #noisySmall(
+    { lowRes, lowResNoise }: GenerateOptions,
+    { seed, noiseLevel }: { readonly seed: number; readonly noiseLevel: number },
+  ): (picture: number) => Float32Array {
+    const { sqrtAlphasCumprod, sqrtOneMinusAlphasCumprod } = lowResSchedule(this.#base);
+    const signal = sqrtAlphasCumprod[noiseLevel]!;
+    const deviation = sqrtOneMinusAlphasCumprod[noiseLevel]!;
+    const { data, shape } = lowRes!;
+    return (i) => {
+      const noise = lowResNoise
+        ? lowResNoise.data.subarray(i * data.length, (i + 1) * data.length)
+        : draws(seed + i).normal('low_res_noise', 0, shape.slice(1)).data;
+      return Float32Array.from(data, (value, at) => signal * value + deviation * noise[at]!);
+    };
   }
 
   /** The mean of a picture's latents [C,h,w], scaled, of pixels [1,3,H,W]. */
@@ -300,11 +324,11 @@ const defined = <T extends object>(options: T): T =>
 function inputOf(
   latents: Float32Array,
   one: number,
-  beside: Float32Array,
+  beside: readonly Float32Array[],
   guided: boolean,
 ): Float32Array {
-  const members = Array.from({ length: latents.length / one }, (_, i) =>
-    packed([latents.subarray(i * one, (i + 1) * one), beside]),
+  const members = beside.map((other, i) =>
+    packed([latents.subarray(i * one, (i + 1) * one), other]),
   );
   return packed(guided ? [...members, ...members] : members);
 }

@@ -1,4 +1,4 @@
-import { sizeOf } from '@sdft/data';
+import { type Size, sizeOf } from '@sdft/data';
 import {
   type Emphasis,
   type SamplerName,
@@ -10,7 +10,13 @@ import { draws, type HostArray, UserError } from '@sdft/tensor';
 import type { LongPrompts, PromptSyntax } from '../encoding/prompts.ts';
 import type { Generated } from './generator.ts';
 import type { Recipe } from '../recipe/schema.ts';
-import { type Base, kindOf, latentSizeProblem, pixelsPerLatent } from '../training/base.ts';
+import {
+  type Base,
+  kindOf,
+  latentSizeProblem,
+  noiseLevels,
+  pixelsPerLatent,
+} from '../training/base.ts';
 
 export interface GenerateOptions {
   /** What the picture shall not show. Default: nothing. */
@@ -59,6 +65,12 @@ export interface GenerateOptions {
   readonly strength?: number | undefined;
   /** For inpainting bases: f32 [1,1,H,W], 0.5 and more where the picture is drawn anew. */
   readonly mask?: HostArray | undefined;
+  /** For upscaling bases: the picture that is enlarged, f32 [1,3,h,w] in -1..1. What is drawn is larger by the pixels that stand for one latent: 4 for the x4 upscaler. */
+  readonly lowRes?: HostArray | undefined;
+  /** How much noise that picture gets: 0, the least, up to the levels that the base knows. More lets the base invent more. Default 20. */
+  readonly noiseLevel?: number | undefined;
+  /** Unit Gaussian noise for that picture, [n,3,h,w]; by default that of each picture's seed. */
+  readonly lowResNoise?: HostArray | undefined;
   /** Hears of the latents [n,C,h,w] of a group of pictures after each sampler step. */
   readonly onStep?:
     | ((state: {
@@ -76,18 +88,18 @@ export interface GenerateOptions {
 /** Most cells of latents that go through the U-Net at once, per guidance half: one picture of 512 pixels, eight of 64. */
 const CELLS_AT_ONCE = 4096;
 const PICTURES_AT_ONCE = 8;
+/** diffusers' `StableDiffusionUpscalePipeline`. */
+const DEFAULT_LEVEL = 20;
 
 /** Throws UserError where picture, mask and base do not go together. */
-function checkPictures(
-  base: Base,
-  { initImage, mask, latents, size, sampler }: GenerateOptions,
-): void {
+function checkPictures(base: Base, options: GenerateOptions): void {
+  const { initImage, mask, latents, size, sampler } = options;
   const kind = kindOf(base);
+  checkLowRes(base, options);
   if (kind === 'inpainting' && !(initImage && mask))
     throw new UserError(
       `generate: ${base.name} is made for inpainting: give it a picture and a mask (initImage, mask)`,
     );
-  if (kind === 'upscaling') refuseOtherKinds(base);
   if (mask && kind !== 'inpainting')
     throw new UserError(
       `generate: a mask goes with a base that is made for inpainting, which ${base.name} is not`,
@@ -116,6 +128,40 @@ function checkPictures(
     );
 }
 
+/** Throws UserError where base and picture to enlarge do not go together. */
+function checkLowRes(base: Base, options: GenerateOptions): void {
+  const { lowRes, noiseLevel = DEFAULT_LEVEL, lowResNoise, latents, size, initImage, n } = options;
+  const fail = (why: string): UserError => new UserError(`generate: ${why}`);
+  if (kindOf(base) !== 'upscaling') {
+    if (lowRes)
+      throw fail(
+        `a picture is enlarged (lowRes) by a base that is made for upscaling, which ${base.name} is not`,
+      );
+    return;
+  }
+  if (!lowRes) refuseOtherKinds(base);
+  if (initImage)
+    throw fail(`${base.name} is made for upscaling: give it its picture as lowRes, not initImage`);
+  const { shape } = lowRes!;
+  const [one, channels, height, width] = shape;
+  if (shape.length !== 4 || one !== 1 || channels !== base.vae.inChannels || !height || !width)
+    throw fail(`lowRes must be [1, ${base.vae.inChannels}, h, w], got [${shape.join(', ')}]`);
+  const levels = noiseLevels(base);
+  if (!Number.isInteger(noiseLevel) || noiseLevel < 0 || noiseLevel >= levels)
+    throw fail(
+      `noiseLevel must be a whole number from 0 to ${levels - 1}, which ${base.name} knows, got ${noiseLevel}`,
+    );
+  if (size !== undefined)
+    throw fail('the size of what is drawn follows from the picture (lowRes); leave size out');
+  const noises = [latents?.shape[0] ?? n ?? 1, channels, height, width];
+  if (lowResNoise && String(lowResNoise.shape) !== String(noises))
+    throw fail(`lowResNoise must be [${noises.join(', ')}], got [${lowResNoise.shape.join(', ')}]`);
+  if (latents && (latents.shape[2] !== height || latents.shape[3] !== width))
+    throw fail(
+      `latents must be as large as the picture (lowRes), ${height} x ${width}, got ${latents.shape[2]} x ${latents.shape[3]}`,
+    );
+}
+
 /** The first step that is taken. Throws UserError where none would be. */
 function firstStep(
   steps: number,
@@ -137,7 +183,7 @@ export function refuseOtherKinds(base: Base): void {
   const kind = kindOf(base);
   if (kind !== 'text-to-image')
     throw new UserError(
-      `generate: ${base.name} is made for ${kind} and draws nothing from a prompt alone; take a text-to-image base`,
+      `generate: ${base.name} is made for ${kind} and draws nothing from a prompt alone; ${kind === 'upscaling' ? 'give it a picture to enlarge (lowRes; sdft upscale)' : 'take a text-to-image base'}`,
     );
 }
 
@@ -165,17 +211,24 @@ export function checkPreview(
   samplerNamed(sampler).plan({ schedule, steps });
 }
 
+/** Pixels of what is drawn. */
+function pictureSize(base: Base, { size, initImage, lowRes }: GenerateOptions): Size {
+  const scale = pixelsPerLatent(base);
+  // As it is, however large: a size that is asked for is held against limits.
+  if (lowRes) return { width: lowRes.shape[3]! * scale, height: lowRes.shape[2]! * scale };
+  const [, , tall, wide] = initImage?.shape ?? [];
+  return sizeOf(
+    size ?? (wide === undefined ? (base.unet.sampleSize ?? 64) * scale : `${wide}x${tall!}`),
+  );
+}
+
 /** Options with their defaults. Throws UserError where one is out of range. */
 export function generateSettings(base: Base, options: GenerateOptions) {
   const { seed = 0, steps = 25, sampler = 'ddim', cfg = 7.5, latents } = options;
   checkPictures(base, options);
   const n = latents?.shape[0] ?? options.n ?? 1;
   const scale = pixelsPerLatent(base);
-  const [, , tall, wide] = options.initImage?.shape ?? [];
-  const size = sizeOf(
-    options.size ??
-      (wide === undefined ? (base.unet.sampleSize ?? 64) * scale : `${wide}x${tall!}`),
-  );
+  const size = pictureSize(base, options);
   const channels = base.vae.latentChannels;
   if (!Number.isInteger(n) || n < 1)
     throw new UserError(`generate: n must be a whole number, 1 or more, got ${n}`);
@@ -207,6 +260,7 @@ export function generateSettings(base: Base, options: GenerateOptions) {
     cfg,
     channels,
     first: firstStep(steps, options),
+    noiseLevel: options.noiseLevel ?? DEFAULT_LEVEL,
     height,
     width,
     /** Pictures that are drawn together. */

@@ -133,6 +133,7 @@ export async function assembleRun(
     accumulate: recipe.accumulate,
     clipSkip: recipe.clipSkip,
     recompute: recipe.recompute,
+    steps: recipe.steps,
   };
   const shape = source && (await problems.gather(() => stepShape(source, attached!, recipe)));
   const train =
@@ -165,7 +166,6 @@ export async function assembleRun(
       trainables: attached!.trainables,
       rates: rates!,
       phases: attached!.phases,
-      steps: recipe.steps,
       source: source!,
       promptEncoder: new PromptEncoder(base!, recipe, executables),
       record: record && ((k, tensors) => record.add(k, tensors)),

@@ -45,8 +45,6 @@ export interface TrainerParts {
   readonly rates: readonly Schedule[];
   /** The steps in which adapters are trained, where they differ. */
   readonly phases: readonly Phase[];
-  /** Steps of the whole run, where they are known. */
-  readonly steps?: number | undefined;
   readonly source: BatchSource;
   readonly promptEncoder: PromptEncoder;
   /** Gets every batch and draw. */
@@ -129,7 +127,7 @@ export class Trainer {
    * @throws UserError where loss or gradient are not finite (every state is as before), where no gradient arrives over the first steps, or where a picture cannot be read
    */
   async advance(): Promise<StepReport> {
-    const { settings, rates, phases } = this.#parts;
+    const { train, settings, rates, phases } = this.#parts;
     const executable = await this.compile();
     const started = performance.now();
     const { accumulate, optimizer, ema } = settings;
@@ -146,6 +144,8 @@ export class Trainer {
         );
     }
 
+    if (train.progress)
+      numbers['progress'] = scalar(Math.min(1, this.#step / Math.max(1, settings.steps! - 1)));
     if (ema) numbers['ema.rate'] = scalar(ema.rate.at(this.#step));
     const losses: number[] = [];
     let gradNorm = 0;
@@ -285,7 +285,7 @@ export class Trainer {
   /** After the first steps, says which tensors no gradient has reached in them. */
   #watch(norms: HostArray): string[] {
     const { trained } = this.#parts.train;
-    const first = Math.min(FIRST, this.#parts.steps ?? FIRST);
+    const first = Math.min(FIRST, this.#parts.settings.steps ?? FIRST);
     // A run that goes on from elsewhere has had its first steps.
     if (first < FEWEST || this.#watched >= first || this.#watched !== this.#step - 1) return [];
     trained.forEach((name, i) => {

@@ -1,5 +1,12 @@
 import type { Size } from '@sdft/data';
-import type { ClipTextConfig, NoiseSchedule, Tokenizer, UNetConfig, VaeConfig } from '@sdft/models';
+import {
+  type ClipTextConfig,
+  type NoiseSchedule,
+  noiseSchedule,
+  type Tokenizer,
+  type UNetConfig,
+  type VaeConfig,
+} from '@sdft/models';
 import { UserError, type Weight } from '@sdft/tensor';
 
 /** The model that is fine-tuned: its settings, and frozen weights that are read when asked for. */
@@ -44,6 +51,23 @@ export function kindOf({ name, unet, vae }: Pick<Base, 'name' | 'unet' | 'vae'>)
         `${name}: its U-Net takes ${unet.inChannels} channels where its VAE gives ${vae.latentChannels}: it is made neither for prompts alone, nor for inpainting, nor for upscaling, and cannot be used here`,
       );
   }
+}
+
+/** The schedule by which an upscaling base's small pictures get their noise: the one of its latents, but never ending in pure noise. */
+export const lowResSchedule = ({ schedule: { config } }: Pick<Base, 'schedule'>): NoiseSchedule =>
+  noiseSchedule({ ...config, rescaleBetasZeroSnr: false });
+
+/** Levels of noise that an upscaling base's U-Net knows. Throws UserError where it knows none. */
+export function noiseLevels({
+  name,
+  unet: { numClassEmbeds },
+  schedule,
+}: Pick<Base, 'name' | 'unet' | 'schedule'>): number {
+  if (numClassEmbeds === undefined)
+    throw new UserError(
+      `${name}: its U-Net takes a small picture and no noise level (num_class_embeds), unlike the x4 upscaler; it cannot be used here`,
+    );
+  return Math.min(numClassEmbeds, schedule.length);
 }
 
 /** Pixels of a side that stand for one latent. */

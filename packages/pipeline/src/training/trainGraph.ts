@@ -18,7 +18,7 @@ import {
   UserError,
 } from '@sdft/tensor';
 import type { Adapter, Batch, Models, Needs, Objective } from '../contracts.ts';
-import { kindOf, type Networks } from './base.ts';
+import { kindOf, lowResSchedule, type Networks, noiseLevels } from './base.ts';
 import { patchesOf } from './patches.ts';
 import { type DrawSpec, tracedDraws } from './tracedDraws.ts';
 import { tracedSchedule } from './tracedSchedule.ts';
@@ -57,11 +57,13 @@ export interface TrainSettings {
   readonly clipSkip: number;
   /** Gradients compute blocks again instead of keeping their intermediates. */
   readonly recompute: boolean;
+  /** Steps of the whole run, where they are known. */
+  readonly steps?: number | undefined;
 }
 
 export interface TrainGraph {
   /**
-   * Inputs: `latent_mean`, `latent_std` (unscaled) and the draw `posterior_noise`, or `latents`; `pixel_values` where the objective asked for them; `input_ids`, where prompts are emphasised with `multipliers`, or `context`; `weight`; all draws; learning rates `lr.INDEX`;
+   * Inputs: `latent_mean`, `latent_std` (unscaled) and the draw `posterior_noise`, or `latents`; `pixel_values` and `progress` where the objective asked for them; `input_ids`, where prompts are emphasised with `multipliers`, or `context`; `weight`; all draws; learning rates `lr.INDEX`;
    * the optimizer's `number.NAME`, and again for each clock that begins later; `ema.rate` where averages are kept; `trained FROM-TO` for each phase that is not the whole run; `update` (1 where this micro-step ends a step, else 0) where gradients are accumulated.
    * Outputs: `loss` of this micro-step, `gradNorm` of the gradient accumulated so far (before clipping), `norms` of its parts, in the order of `trained`.
    */
@@ -69,6 +71,8 @@ export interface TrainGraph {
   readonly draws: readonly DrawSpec[];
   /** Whether it takes the pictures themselves, too. */
   readonly pixels: boolean;
+  /** Whether it takes how far the run is. */
+  readonly progress: boolean;
   /** Names of the trainables that a gradient reaches. The others keep their values. */
   readonly trained: readonly string[];
 }
@@ -87,6 +91,7 @@ export function trainGraph(
   let draws: readonly DrawSpec[] = [];
   let trained: readonly string[] = [];
   let pixels: Tensor | undefined;
+  let progress: Tensor | undefined;
   const graph = trace((t) => {
     const values = new Map(
       attached.trainables.map(({ name, initial }) => [
@@ -95,14 +100,22 @@ export function trainGraph(
       ]),
     );
     const traced = tracedDraws(t);
-    const asked = (): Tensor => (pixels ??= pixelInput(t, base, shape));
-    const loss = lossOf(t, base, attached, settings, shape, values, traced.draw, asked);
+    const loss = lossOf(t, base, attached, settings, shape, values, traced.draw, {
+      pixels: () => (pixels ??= pixelInput(t, base, shape)),
+      progress: () => (progress ??= progressInput(t, settings)),
+    });
     draws = [...traced.specs.values()];
     const gradients = gradientsOf(loss, values, attached);
     trained = Object.keys(gradients);
     return withUpdate(t, attached, settings, values, loss, gradients);
   });
-  return { graph, draws, pixels: pixels !== undefined, trained };
+  return {
+    graph,
+    draws,
+    pixels: pixels !== undefined,
+    progress: progress !== undefined,
+    trained,
+  };
 }
 
 function pixelInput(t: Tracer, { vae }: Networks, { batch, pixels }: StepShape): Tensor {
@@ -113,6 +126,14 @@ function pixelInput(t: Tracer, { vae }: Networks, { batch, pixels }: StepShape):
   return t.input('pixel_values', [batch, vae.inChannels, ...pixels]);
 }
 
+function progressInput(t: Tracer, { steps }: TrainSettings): Tensor {
+  if (steps === undefined)
+    throw new UserError(
+      'the objective changes over the run, and nothing says how long that is: say the number of steps (steps)',
+    );
+  return t.input('progress', []);
+}
+
 function lossOf(
   t: Tracer,
   base: Networks,
@@ -121,7 +142,7 @@ function lossOf(
   shape: StepShape,
   values: ReadonlyMap<string, Tensor>,
   draw: ReturnType<typeof tracedDraws>['draw'],
-  pixels: () => Tensor,
+  asked: Pick<Batch, 'pixels' | 'progress'>,
 ): Tensor {
   const penalties: Tensor[] = [];
   const patches = patchesOf(adapters, attached, {
@@ -168,7 +189,7 @@ function lossOf(
     latents,
     context,
     ...(shape.weight && { weight: t.input('weight', shape.weight) }),
-    pixels,
+    ...asked,
   };
   const models: Models = {
     unet: (sample, timestep, encoderHiddenStates, classLabels) => {
@@ -181,6 +202,7 @@ function lossOf(
       );
     },
     schedule: tracedSchedule(t, base.schedule),
+    lowRes: lowResOf(t, base),
   };
   const losses = objective(models, batch, draw);
   if (losses.dtype !== 'f32' || !(losses.rank === 0 || String(losses.shape) === String([size])))
@@ -188,6 +210,11 @@ function lossOf(
       `the objective must give the loss of each of the ${size} samples, f32 [${size}], or one number; it gave ${losses.dtype} [${losses.shape.join(', ')}]`,
     );
   return penalties.reduce((sum, penalty) => sum.add(penalty), losses.mean());
+}
+
+function lowResOf(t: Tracer, base: Networks): Models['lowRes'] {
+  if (base.unet.numClassEmbeds === undefined) return undefined;
+  return { schedule: tracedSchedule(t, lowResSchedule(base)), levels: noiseLevels(base) };
 }
 
 function penaltyOf(penalty: Tensor, { name }: Adapter): Tensor {

@@ -1,5 +1,5 @@
 /** @file A small base, pictures, and the plainest method: what the tests of runs are made with. */
-import { mkdtempSync, rmSync } from 'node:fs';
+import { cpSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -27,6 +27,15 @@ export function temporaryFolder(): string {
   const path = mkdtempSync(join(tmpdir(), 'sdft-test-'));
   afterAll(() => rmSync(path, { recursive: true, force: true }));
   return path;
+}
+
+/** A very small x4 upscaler as a folder: that of fixtures/super-resolution, whose text encoder and tokenizer are those of fixtures/replay/sd2-base. */
+export function upscaler(): string {
+  const folder = join(temporaryFolder(), 'upscaler');
+  cpSync(pathOf('fixtures/super-resolution/base'), folder, { recursive: true });
+  for (const part of ['text_encoder', 'tokenizer'])
+    cpSync(pathOf(`fixtures/replay/sd2-base/${part}`), join(folder, part), { recursive: true });
+  return folder;
 }
 
 export const base = goldens('tiny-sd');
