@@ -1,0 +1,86 @@
+/** @file Which form a product takes on a device, by its shape and the device's limits; and its steps. */
+import type { Plan, Target } from '../kernel.ts';
+import { broadcast, broadcastK } from './broadcast.ts';
+import { naive } from './naive.ts';
+import { type Product, resultSize, splitK, sumParts } from './product.ts';
+import { invocationsOf, type Tile, tileBytes, tiled } from './tiled.ts';
+import { ceilDiv } from './wgsl.ts';
+
+export type Form =
+  | { readonly kind: 'naive' }
+  | { readonly kind: 'broadcast'; readonly groups: number; readonly parts: number }
+  | { readonly kind: 'tiled'; readonly tile: Tile; readonly parts: number };
+
+/** Workgroups that a large processor works on at once. */
+const busy = 132;
+/** Tiles, and what share of the device's speed a full one reaches. */
+export const tiles: readonly (readonly [Tile, number])[] = [
+  [{ m: 128, n: 128, k: 16, rows: 8, columns: 8, ahead: true }, 1],
+  [{ m: 128, n: 64, k: 16, rows: 8, columns: 4, ahead: true }, 0.85],
+  [{ m: 64, n: 128, k: 16, rows: 4, columns: 8, ahead: true }, 0.85],
+  [{ m: 64, n: 64, k: 16, rows: 8, columns: 4, ahead: true }, 0.75],
+  [{ m: 64, n: 64, k: 16, rows: 4, columns: 4, ahead: true }, 0.7],
+  [{ m: 32, n: 64, k: 16, rows: 4, columns: 4, ahead: true }, 0.55],
+  [{ m: 32, n: 32, k: 16, rows: 4, columns: 4, ahead: true }, 0.4],
+];
+
+/** Whether a tile is within the limits of a device. */
+export const fits = (product: Product, tile: Tile, target: Target): boolean =>
+  invocationsOf(tile) <= target.workgroupSize &&
+  tileBytes(product, tile) <= target.workgroupStorage;
+
+/** The parts that k may be divided into: what their sums take must fit one binding. */
+const divisions = (product: Product, target: Target): number[] =>
+  [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64].filter(
+    (parts) =>
+      parts === 1 ||
+      (resultSize(product) * parts * 4 <= Math.min(target.bindingBytes, 2 ** 26) &&
+        product.k / parts >= 128),
+  );
+
+/** The size of every subgroup, where a device has only one. */
+export const fixedSubgroup = ({ subgroups }: Target): number | undefined =>
+  subgroups && subgroups.min === subgroups.max ? subgroups.min : undefined;
+
+export function formOf(product: Product, target: Target): Form {
+  const { batch, m, n, k } = product;
+  if (target.kind === 'software') {
+    const size = fixedSubgroup(target);
+    if (size === undefined || size > 16 || m * n < 16) return { kind: 'naive' };
+    const groups = Math.min(4, ceilDiv(m, size));
+    const workgroups = batch * ceilDiv(m, groups * size) * ceilDiv(n, 4 * size);
+    // Eight workgroups keep the threads of a processor busy.
+    const parts = divisions(product, target).find((p) => workgroups * p >= 8) ?? 1;
+    return { kind: 'broadcast', groups, parts: Math.max(parts, 1) };
+  }
+  let best: { form: Form; time: number } | undefined;
+  for (const [tile, share] of tiles) {
+    if (!fits(product, tile, target)) continue;
+    const groups = batch * ceilDiv(m, tile.m) * ceilDiv(n, tile.n);
+    for (const parts of divisions(product, target)) {
+      const rounds = ceilDiv(groups * parts, busy);
+      const work = (rounds * tile.m * tile.n * ceilDiv(k, parts)) / share;
+      // Sums of parts are written and read: some 64 multiplications' worth for each on one of the device's processors.
+      const sums = parts === 1 ? 0 : (64 * resultSize(product) * (parts + 2)) / busy + 2e5;
+      const time = work + sums;
+      if (best === undefined || time < best.time)
+        best = { form: { kind: 'tiled', tile, parts }, time };
+    }
+  }
+  return best?.form ?? { kind: 'naive' };
+}
+
+/** The steps of a product in a form. */
+export function planProduct(product: Product, form: Form, target: Target): Plan {
+  if (form.kind === 'naive') return { steps: [naive(product, target)], scratch: [] };
+  const split = splitK(product.k, form.parts, form.kind === 'tiled' ? form.tile.k : broadcastK);
+  const first =
+    form.kind === 'tiled'
+      ? tiled(product, form.tile, split, target)
+      : broadcast(product, { size: fixedSubgroup(target)!, groups: form.groups }, split, target);
+  if (split.parts === 1) return { steps: [first], scratch: [] };
+  return {
+    steps: [first, sumParts(product, split.parts, target)],
+    scratch: [resultSize(product) * split.parts * 4],
+  };
+}

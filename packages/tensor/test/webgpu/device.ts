@@ -1,0 +1,218 @@
+/** @file A device for tests of kernels, and plans run on it. */
+/// <reference lib="esnext.float16" />
+import { existsSync } from 'node:fs';
+import { create, globals } from 'webgpu';
+import type { Kernel, Plan, Slot, Storage, Target } from '../../src/backends/webgpu/kernel.ts';
+
+Object.assign(globalThis, globals);
+
+/** Dawn's objects may not be collected while a device lives. */
+const instances: GPU[] = [];
+
+export interface Device {
+  readonly gpu: GPUDevice;
+  readonly target: Target;
+}
+
+/** Features that kernels may use, where an adapter has them. */
+const wanted = [
+  'shader-f16',
+  'subgroups',
+  'subgroup-size-control',
+  'chromium-experimental-subgroup-matrix',
+  'timestamp-query',
+];
+
+interface MatrixConfig {
+  readonly componentType: string;
+  readonly resultComponentType: string;
+  readonly M: number;
+  readonly N: number;
+  readonly K: number;
+}
+
+/** Opens the device that `flags` of Dawn name; all that it has is asked for. */
+export async function openDevice(flags: readonly string[]): Promise<Device> {
+  process.env['XDG_RUNTIME_DIR'] ??= '/tmp';
+  const lavapipe = '/usr/share/vulkan/icd.d/lvp_icd.json';
+  if (!process.env['VK_ICD_FILENAMES'] && existsSync(lavapipe))
+    process.env['VK_ICD_FILENAMES'] = lavapipe;
+  const instance = create([
+    'enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia',
+    ...flags,
+  ]);
+  instances.push(instance);
+  const adapter = await instance.requestAdapter();
+  if (!adapter) throw new Error('no WebGPU adapter is here');
+  const limits = adapter.limits;
+  const gpu = await adapter.requestDevice({
+    requiredFeatures: wanted.filter((f) => adapter.features.has(f)) as GPUFeatureName[],
+    requiredLimits: {
+      maxComputeWorkgroupStorageSize: limits.maxComputeWorkgroupStorageSize,
+      maxComputeInvocationsPerWorkgroup: limits.maxComputeInvocationsPerWorkgroup,
+      maxComputeWorkgroupSizeX: limits.maxComputeWorkgroupSizeX,
+      maxStorageBuffersPerShaderStage: limits.maxStorageBuffersPerShaderStage,
+      maxStorageBufferBindingSize: limits.maxStorageBufferBindingSize,
+      maxBufferSize: limits.maxBufferSize,
+      minStorageBufferOffsetAlignment: limits.minStorageBufferOffsetAlignment,
+    },
+  });
+  const info = adapter.info as GPUAdapterInfo & { subgroupMatrixConfigs?: MatrixConfig[] };
+  const matrix = info.subgroupMatrixConfigs?.find(
+    (c) => c.componentType === 'f16' && c.resultComponentType === 'f32' && c.M === 16 && c.N === 16,
+  );
+  return {
+    gpu,
+    target: {
+      kind:
+        info.architecture.includes('lavapipe') ||
+        /llvmpipe|swiftshader/i.test(`${info.device} ${info.description}`)
+          ? 'software'
+          : 'gpu',
+      f16: adapter.features.has('shader-f16'),
+      subgroups: adapter.features.has('subgroups')
+        ? { min: info.subgroupMinSize!, max: info.subgroupMaxSize! }
+        : undefined,
+      subgroupMatrix: matrix && { m: matrix.M, n: matrix.N, k: matrix.K },
+      workgroupStorage: limits.maxComputeWorkgroupStorageSize,
+      workgroupSize: Math.min(
+        limits.maxComputeInvocationsPerWorkgroup,
+        limits.maxComputeWorkgroupSizeX,
+      ),
+      workgroups: limits.maxComputeWorkgroupsPerDimension,
+      bindings: limits.maxStorageBuffersPerShaderStage,
+      bindingBytes: limits.maxStorageBufferBindingSize,
+      bufferBytes: limits.maxBufferSize,
+      alignment: limits.minStorageBufferOffsetAlignment,
+    },
+  };
+}
+
+/** Ends a device; nothing may be pending on it. */
+export async function closeDevice({ gpu }: Device): Promise<void> {
+  const lost = gpu.lost;
+  gpu.destroy();
+  await lost;
+}
+
+/** Numbers and how they are kept in a buffer. */
+export interface Values {
+  readonly storage: Storage;
+  readonly data: Float64Array;
+}
+
+export const bytesOf = (storage: Storage): number => (storage === 'f16' ? 2 : 4);
+
+/** Numbers as the bytes of a buffer, and back. */
+function encode({ storage, data }: Values): Uint8Array<ArrayBuffer> {
+  const kinds = { f32: Float32Array, f16: Float16Array, i32: Int32Array, u32: Uint32Array };
+  const typed = kinds[storage].from(data);
+  const bytes = new Uint8Array(Math.max(16, Math.ceil(typed.byteLength / 4) * 4));
+  bytes.set(new Uint8Array(typed.buffer));
+  return bytes;
+}
+function decode(storage: Storage, bytes: ArrayBuffer, size: number): Float64Array {
+  const kinds = { f32: Float32Array, f16: Float16Array, i32: Int32Array, u32: Uint32Array };
+  return Float64Array.from(new kinds[storage](bytes, 0, size));
+}
+
+/** Numbers rounded to what a storage can hold. */
+export const rounded = (storage: Storage, data: Float64Array): Float64Array =>
+  storage === 'f16'
+    ? Float64Array.from(Float16Array.from(data))
+    : storage === 'f32'
+      ? Float64Array.from(Float32Array.from(data))
+      : data;
+
+/** A kernel as a pipeline; throws what Dawn says against it. */
+export async function pipelineOf(gpu: GPUDevice, kernel: Kernel): Promise<GPUComputePipeline> {
+  gpu.pushErrorScope('validation');
+  const layout = gpu.createBindGroupLayout({
+    entries: kernel.operands.map((_, binding) => ({
+      binding,
+      visibility: GPUShaderStage.COMPUTE,
+      buffer: { type: 'storage' as const },
+    })),
+  });
+  const pipeline = gpu.createComputePipeline({
+    label: kernel.name,
+    layout: gpu.createPipelineLayout({ bindGroupLayouts: [layout] }),
+    compute: { module: gpu.createShaderModule({ code: kernel.code }), entryPoint: 'main' },
+  });
+  const error = await gpu.popErrorScope();
+  if (error)
+    throw new Error(
+      `${kernel.name}: ${error.message}\n${kernel.code
+        .split('\n')
+        .map((line, i) => `${i + 1}: ${line}`)
+        .join('\n')}`,
+    );
+  return pipeline;
+}
+
+/** Runs a plan on given inputs; the results by output. Memory starts as NaN, so that what a plan leaves out shows. */
+export async function runPlan(
+  { gpu }: Device,
+  plan: Plan,
+  inputs: readonly Values[],
+  outputs: readonly { storage: Storage; size: number }[],
+): Promise<Float64Array[]> {
+  const buffers: GPUBuffer[] = [];
+  const filled = (bytes: Uint8Array<ArrayBuffer>) => {
+    const buffer = gpu.createBuffer({
+      size: Math.ceil(bytes.byteLength / 16) * 16,
+      usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST | GPUBufferUsage.COPY_SRC,
+    });
+    buffers.push(buffer);
+    gpu.queue.writeBuffer(buffer, 0, bytes);
+    return buffer;
+  };
+  const garbage = (bytes: number) =>
+    filled(new Uint8Array(Math.ceil(Math.max(bytes, 16) / 16) * 16).fill(0xff));
+  const memory = {
+    input: inputs.map((input) => filled(encode(input))),
+    output: outputs.map(({ storage, size }) => garbage(size * bytesOf(storage))),
+    scratch: plan.scratch.map(garbage),
+  };
+  const bufferOf = ({ kind, index }: Slot) => memory[kind][index]!;
+  const pipelines: GPUComputePipeline[] = [];
+  for (const { kernel } of plan.steps) pipelines.push(await pipelineOf(gpu, kernel));
+  gpu.pushErrorScope('validation');
+  const encoder = gpu.createCommandEncoder();
+  const pass = encoder.beginComputePass();
+  plan.steps.forEach(({ kernel, slots }, i) => {
+    const pipeline = pipelines[i]!;
+    pass.setPipeline(pipeline);
+    pass.setBindGroup(
+      0,
+      gpu.createBindGroup({
+        layout: pipeline.getBindGroupLayout(0),
+        entries: slots.map((slot, binding) => ({ binding, resource: { buffer: bufferOf(slot) } })),
+      }),
+    );
+    pass.dispatchWorkgroups(...kernel.workgroups);
+  });
+  pass.end();
+  const staging = memory.output.map((source) => {
+    const copy = gpu.createBuffer({
+      size: source.size,
+      usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST,
+    });
+    encoder.copyBufferToBuffer(source, 0, copy, 0, source.size);
+    buffers.push(copy);
+    return copy;
+  });
+  gpu.queue.submit([encoder.finish()]);
+  const error = await gpu.popErrorScope();
+  if (error)
+    throw new Error(`${plan.steps.map((s) => s.kernel.name).join(', ')}: ${error.message}`);
+  const results: Float64Array[] = [];
+  for (const [i, copy] of staging.entries()) {
+    await copy.mapAsync(GPUMapMode.READ);
+    const { storage, size } = outputs[i]!;
+    results.push(decode(storage, copy.getMappedRange().slice(0), size));
+    copy.unmap();
+  }
+  for (const buffer of buffers) buffer.destroy();
+  return results;
+}
