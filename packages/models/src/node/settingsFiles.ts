@@ -48,8 +48,10 @@ export function findSettings(
 }
 
 /** Reads a JSON file. Throws UserError naming it. */
-export function readJson(path: string): unknown {
-  const text = readText(path);
+export const readJson = (path: string): unknown => parseJson(readText(path), path);
+
+/** JSON that was read from `path`. Throws UserError naming it. */
+export function parseJson(text: string, path: string): unknown {
   try {
     return JSON.parse(text) as unknown;
   } catch (error) {
@@ -57,7 +59,8 @@ export function readJson(path: string): unknown {
   }
 }
 
-function readText(path: string): string {
+/** Reads a small text file. Throws UserError naming it. */
+export function readText(path: string): string {
   return attempt(path, () => {
     const { size } = statSync(path);
     if (size > maxBytes)

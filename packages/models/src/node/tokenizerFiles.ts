@@ -3,6 +3,7 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { UserError } from '@sdft/tensor';
+import { rememberLast } from './rememberLast.ts';
 import { createTokenizer, type Tokenizer } from '../tokenizer/tokenizer.ts';
 import {
   endToken,
@@ -14,8 +15,12 @@ import {
 
 /** CLIP's own tokenizer (49,408 ids), which every SD1 and SD2 checkpoint uses; its merges ship with this package. */
 export async function clipTokenizer(): Promise<Tokenizer> {
-  return createTokenizer(vocabularyFromMerges(parseMerges(await clipMerges())));
+  return ofMerges([await clipMerges()], 'merges.txt');
 }
+
+const ofMerges = rememberLast(([merges]: readonly [string], where) =>
+  createTokenizer(vocabularyFromMerges(parseMerges(merges, where))),
+);
 
 /** The text of CLIP's `merges.txt`. */
 export async function clipMerges(): Promise<string> {
@@ -30,14 +35,21 @@ export async function clipMerges(): Promise<string> {
  * @throws UserError where files are missing or damaged
  */
 export async function readTokenizer(folder: string): Promise<Tokenizer> {
-  return createTokenizer(await readVocabulary(folder));
+  const texts = await Promise.all(fileNames.map((name) => readIfThere(join(folder, name))));
+  return ofFolder(texts, folder);
 }
 
-async function readVocabulary(folder: string): Promise<Vocabulary> {
-  const [vocab, merges, whole, added] = await Promise.all(
-    ['vocab.json', 'merges.txt', 'tokenizer.json', 'added_tokens.json'].map((name) =>
-      readIfThere(join(folder, name)),
-    ),
+const fileNames = ['vocab.json', 'merges.txt', 'tokenizer.json', 'added_tokens.json'] as const;
+/** Their texts, where they are there. */
+type FolderTexts = readonly (string | undefined)[];
+
+const ofFolder = rememberLast((texts: FolderTexts, folder) =>
+  createTokenizer(vocabularyOf(texts, folder)),
+);
+
+function vocabularyOf(texts: FolderTexts, folder: string): Vocabulary {
+  const [vocab, merges, whole, added] = texts.map((text, i): TextFile | undefined =>
+    text === undefined ? undefined : { path: join(folder, fileNames[i]!), text },
   );
   const addedTokens = {
     ...(added && idsByToken(parseJson(added.text, added.path), added.path)),
@@ -61,9 +73,9 @@ interface TextFile {
   readonly text: string;
 }
 
-async function readIfThere(path: string): Promise<TextFile | undefined> {
+async function readIfThere(path: string): Promise<string | undefined> {
   try {
-    return { path, text: await readFile(path, 'utf8') };
+    return await readFile(path, 'utf8');
   } catch (error) {
     if (
       error instanceof Error &&

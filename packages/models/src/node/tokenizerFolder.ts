@@ -2,7 +2,8 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { UserError } from '@sdft/tensor';
 import { show } from '../checkpoint/show.ts';
-import { readJson } from './settingsFiles.ts';
+import { rememberLast } from './rememberLast.ts';
+import { parseJson, readJson, readText } from './settingsFiles.ts';
 
 /**
  * The id that fills prompts up to 77, as the files of a diffusers folder's `tokenizer/` say: the end token for SD1, `!` for SD2.
@@ -26,12 +27,16 @@ export function readPadTokenId(folder: string): number | undefined {
   return undefined;
 }
 
-function readVocabulary(folder: string): Record<string, number> | null | undefined {
-  const [vocab, whole] = ['vocab.json', 'tokenizer.json'].map((name) => join(folder, name)) as [
-    string,
-    string,
-  ];
-  if (existsSync(vocab)) return readJson(vocab) as Record<string, number> | null;
+type VocabularyFile = Readonly<Record<string, number>> | null | undefined;
+
+function readVocabulary(folder: string): VocabularyFile {
+  const vocab = join(folder, 'vocab.json');
+  if (existsSync(vocab)) return parseVocabulary([readText(vocab)], vocab);
+  const whole = join(folder, 'tokenizer.json');
   if (!existsSync(whole)) return undefined;
-  return (readJson(whole) as { model?: { vocab?: Record<string, number> } } | null)?.model?.vocab;
+  return (readJson(whole) as { model?: { vocab?: VocabularyFile } } | null)?.model?.vocab;
 }
+
+const parseVocabulary = rememberLast(
+  ([text]: readonly [string], where) => parseJson(text, where) as VocabularyFile,
+);

@@ -57,17 +57,27 @@ export function composite<O extends Options>(
   return Object.assign(call, { definition });
 }
 
+/** Types that were found before, by what they depend on. */
+const known = new WeakMap<CompositeDefinition, Map<string, readonly TensorType[]>>();
+
 /** Types of the results, by expanding in a builder that is thrown away. */
 function typesOf(
   definition: CompositeDefinition,
   inputs: readonly Tensor[],
   options: Options,
-): TensorType[] {
+): readonly TensorType[] {
+  const key = JSON.stringify([inputs.map(({ shape, dtype }) => [shape, dtype]), options]);
+  const earlier = known.get(definition) ?? new Map<string, readonly TensorType[]>();
+  known.set(definition, earlier);
+  const found = earlier.get(key);
+  if (found) return found;
   const scratch = new GraphBuilder();
   const stand = inputs.map(({ shape, dtype }, i) =>
     scratch.add('input', [], { name: String(i), type: { shape, dtype }, state: false }),
   );
-  return scratch
+  const types = scratch
     .at(inputs[0]!.builder.path, () => definition.expand(scratch, stand, options))
     .map((id) => ({ shape: scratch.node(id).shape, dtype: scratch.node(id).dtype }));
+  earlier.set(key, types);
+  return types;
 }

@@ -4,7 +4,6 @@ import { typeOf } from './rules.ts';
 import type {
   AnyNode,
   Attributes,
-  CompositeDefinition,
   Graph,
   Node,
   NodeId,
@@ -15,8 +14,9 @@ import type {
 
 export class GraphBuilder implements NodeSink {
   readonly #nodes: AnyNode[] = [];
-  readonly #known = new Map<string, NodeId>();
-  readonly #definitions = new Map<CompositeDefinition, number>();
+  /** The nodes that read each node; those that read none, by what tells most of them apart. */
+  readonly #readers: NodeId[][] = [];
+  readonly #sources = new Map<string | number, NodeId[]>();
   #path = '';
   #region = 0;
   #regions = 0;
@@ -38,8 +38,7 @@ export class GraphBuilder implements NodeSink {
   add<P extends Primitive>(op: P, inputs: readonly NodeId[], attrs: Attributes[P]): NodeId {
     // What computes nothing belongs to no region: a weight read in two regions is one weight.
     const region = op === 'input' || op === 'weight' || op === 'constant' ? 0 : this.#region;
-    const key = `${op}|${region}|${inputs.join()}|${this.#describe(attrs)}`;
-    const known = this.#known.get(key);
+    const known = this.#equal(op, region, inputs, attrs);
     if (known !== undefined) return known;
     const type =
       op === 'part'
@@ -59,9 +58,39 @@ export class GraphBuilder implements NodeSink {
       path: this.#path,
       region,
     } satisfies Node<P>;
-    this.#nodes.push(node as unknown as AnyNode);
-    this.#known.set(key, this.#nodes.length - 1);
-    return this.#nodes.length - 1;
+    const id = this.#nodes.push(node as unknown as AnyNode) - 1;
+    this.#readers.push([]);
+    for (const input of inputs) this.#readers[input]!.push(id);
+    if (inputs.length === 0) {
+      const alike = this.#sources.get(markOf(attrs));
+      if (alike) alike.push(id);
+      else this.#sources.set(markOf(attrs), [id]);
+    }
+    return id;
+  }
+
+  /** The node that computes the same, if there is one: it reads whatever the new one would. */
+  #equal(
+    op: Primitive,
+    region: number,
+    inputs: readonly NodeId[],
+    attrs: object,
+  ): NodeId | undefined {
+    let candidates = inputs.length === 0 ? this.#sources.get(markOf(attrs)) : undefined;
+    for (const input of inputs) {
+      const readers = this.#readers[input];
+      if (readers && !(candidates && candidates.length <= readers.length)) candidates = readers;
+    }
+    return candidates?.find((id) => {
+      const node = this.#nodes[id]!;
+      return (
+        node.op === op &&
+        node.region === region &&
+        node.inputs.length === inputs.length &&
+        node.inputs.every((input, i) => input === inputs[i]) &&
+        same(node.attrs, attrs)
+      );
+    });
   }
 
   at<T>(path: string, body: () => T): T {
@@ -108,22 +137,22 @@ export class GraphBuilder implements NodeSink {
     if (!type) throw internal(`part ${index} of ${node.op}`);
     return type;
   }
+}
 
-  #describe(attrs: object): string {
-    return JSON.stringify(attrs, (key, value: unknown) =>
-      key === 'definition'
-        ? this.#numberOf(value as CompositeDefinition)
-        : Object.is(value, -0)
-          ? '-0'
-          : typeof value === 'number' && !Number.isFinite(value)
-            ? String(value)
-            : value,
-    );
-  }
+/** A name or a first number. */
+function markOf(attrs: object): string | number {
+  const { name, data } = attrs as Partial<Attributes['weight'] & Attributes['constant']>;
+  return name ?? data?.[0] ?? '';
+}
 
-  #numberOf(definition: CompositeDefinition): number {
-    const known = this.#definitions.get(definition) ?? this.#definitions.size;
-    this.#definitions.set(definition, known);
-    return known;
-  }
+/** Whether attributes say the same. Numbers are the same where `Object.is` says so: 0 is not -0, and NaN is NaN. */
+function same(a: unknown, b: unknown): boolean {
+  if (Object.is(a, b)) return true;
+  if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return false;
+  if (Array.isArray(a))
+    return Array.isArray(b) && a.length === b.length && a.every((item, i) => same(item, b[i]));
+  const [one, other] = [a, b] as [Record<string, unknown>, Record<string, unknown>];
+  for (const key in one) if (!same(one[key], other[key])) return false;
+  for (const key in other) if (!(key in one) && other[key] !== undefined) return false;
+  return true;
 }

@@ -70,10 +70,11 @@ export function trace(body: (t: Tracer) => Traced): Graph {
   const ids = (results: Readonly<Record<string, Tensor>>) =>
     Object.fromEntries(Object.entries(results).map(([name, t]) => [name, t.id]));
   const graph = builder.finish(ids(outputs), ids(updates));
+  const states = new Map(
+    graph.nodes.flatMap((n) => (n.op === 'input' && n.attrs.state ? [[n.attrs.name, n]] : [])),
+  );
   for (const [name, id] of Object.entries(graph.updates)) {
-    const state = graph.nodes.find(
-      (n) => n.op === 'input' && n.attrs.state && n.attrs.name === name,
-    );
+    const state = states.get(name);
     const next = graph.nodes[id]!;
     if (!state) throw new UserError(`${name} is updated but is no state of this graph`);
     if (state.shape.join() !== next.shape.join() || state.dtype !== next.dtype)

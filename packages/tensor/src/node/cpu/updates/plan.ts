@@ -125,12 +125,19 @@ function groupsOf(
   states: ReadonlyMap<string, NodeId>,
 ): string[][] {
   const groupOf = new Map<NodeId, string[]>();
+  /** Groups that became part of another. */
+  const joined = new Map<string[], string[]>();
+  const present = (group: string[]): string[] => {
+    const other = joined.get(group);
+    return other ? present(other) : group;
+  };
   const claim = (id: NodeId, own: string[]): string[] => {
-    const other = groupOf.get(id);
-    if (!other) groupOf.set(id, own);
+    const group = groupOf.get(id);
+    if (!group) groupOf.set(id, own);
+    const other = group && present(group);
     if (!other || other === own) return own;
     other.push(...own);
-    for (const [claimed, group] of groupOf) if (group === own) groupOf.set(claimed, other);
+    joined.set(own, other);
     return other;
   };
   const written = new Set([...roots.keys()].map((name) => states.get(name)!));
@@ -147,7 +154,7 @@ function groupsOf(
       if (inside.has(id) || written.has(id)) own = claim(id, own);
     }
   }
-  return [...new Set(groupOf.values())];
+  return [...new Set([...groupOf.values()].map(present))];
 }
 
 function kernelOf(
