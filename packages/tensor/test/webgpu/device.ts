@@ -11,6 +11,8 @@ const instances: GPU[] = [];
 
 export interface Device {
   readonly gpu: GPUDevice;
+  /** Of the adapter. */
+  readonly name: string;
   readonly target: Target;
 }
 
@@ -63,6 +65,7 @@ export async function openDevice(flags: readonly string[]): Promise<Device> {
   );
   return {
     gpu,
+    name: [info.vendor, info.architecture, info.device, info.description].join(' '),
     target: {
       kind:
         info.architecture.includes('lavapipe') ||

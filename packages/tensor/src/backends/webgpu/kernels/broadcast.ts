@@ -1,6 +1,6 @@
 /** @file A product by subgroups that pass rows on by broadcasts: the form for devices that compute on the processor, where workgroup memory and barriers are dear. */
 import type { Step, Target } from '../kernel.ts';
-import { element, type Product, productParts, type Split } from './product.ts';
+import { element, floats, type Product, productParts, type Split } from './product.ts';
 import { ceilDiv, lines, list, step } from './wgsl.ts';
 
 /** `size`: invocations of a subgroup, which are a workgroup; each holds `groups` rows of four k of `a` and owns four columns. */
@@ -24,7 +24,10 @@ export function broadcast(
     a.along === 'k' && a.vector >= 4 && k % 4 === 0,
     b.along === 'row' && b.vector >= 4,
   ];
-  const parts = productParts(product, split, { a: wideA ? 4 : 1, b: wideB ? 4 : 1 });
+  const parts = productParts(product, split, {
+    a: floats('a', a, wideA ? 4 : 1),
+    b: floats('b', b, wideB ? 4 : 1),
+  });
   const [tilesM, tilesN] = [ceilDiv(m, rows), ceilDiv(n, 4 * size)];
   const guardK = k % 4 !== 0;
   const within = (step: number) => (guardK ? `k + ${step}u < ${k}u` : undefined);

@@ -2,6 +2,12 @@
 import type { Plan, Target } from '../kernel.ts';
 import { broadcast, broadcastK } from './broadcast.ts';
 import { naive } from './naive.ts';
+import {
+  matrixInvocations,
+  type MatrixTile,
+  matrixTileBytes,
+  subgroupMatrix,
+} from './subgroupMatrix.ts';
 import { type Product, resultSize, splitK, sumParts } from './product.ts';
 import { invocationsOf, type Tile, tileBytes, tiled } from './tiled.ts';
 import { ceilDiv } from './wgsl.ts';
@@ -9,7 +15,8 @@ import { ceilDiv } from './wgsl.ts';
 export type Form =
   | { readonly kind: 'naive' }
   | { readonly kind: 'broadcast'; readonly groups: number; readonly parts: number }
-  | { readonly kind: 'tiled'; readonly tile: Tile; readonly parts: number };
+  | { readonly kind: 'tiled'; readonly tile: Tile; readonly parts: number }
+  | { readonly kind: 'matrix'; readonly tile: MatrixTile; readonly parts: number };
 
 /** Workgroups that a large processor works on at once. */
 const busy = 132;
@@ -23,6 +30,29 @@ export const tiles: readonly (readonly [Tile, number])[] = [
   [{ m: 32, n: 64, k: 16, rows: 4, columns: 4, ahead: true }, 0.55],
   [{ m: 32, n: 32, k: 16, rows: 4, columns: 4, ahead: true }, 0.4],
 ];
+
+/** The same of tiles of subgroup matrices. */
+export const matrixTiles: readonly (readonly [MatrixTile, number])[] = [
+  [{ m: 128, n: 128, k: 32, down: 2, across: 2, ahead: true }, 1],
+  [{ m: 128, n: 64, k: 32, down: 2, across: 2, ahead: true }, 0.8],
+  [{ m: 64, n: 128, k: 32, down: 2, across: 2, ahead: true }, 0.8],
+  [{ m: 64, n: 64, k: 32, down: 2, across: 2, ahead: true }, 0.6],
+  [{ m: 32, n: 32, k: 32, down: 2, across: 1, ahead: true }, 0.25],
+];
+
+/** Whether a device multiplies matrices of both operands' storage by subgroups. */
+export const multipliesMatrices = ({ a, b }: Product, target: Target): boolean =>
+  target.kind === 'gpu' &&
+  target.f16 &&
+  target.subgroupMatrix !== undefined &&
+  target.subgroups !== undefined &&
+  target.subgroups.min <= 32 &&
+  target.subgroups.max >= 32 &&
+  a.storage === 'f16' &&
+  b.storage === 'f16';
+export const matrixFits = (product: Product, tile: MatrixTile, target: Target): boolean =>
+  matrixInvocations(tile) <= target.workgroupSize &&
+  matrixTileBytes(product, tile, target.subgroupMatrix!.m) <= target.workgroupStorage;
 
 /** Whether a tile is within the limits of a device. */
 export const fits = (product: Product, tile: Tile, target: Target): boolean =>
@@ -53,9 +83,24 @@ export function formOf(product: Product, target: Target): Form {
     const parts = divisions(product, target).find((p) => workgroups * p >= 8) ?? 1;
     return { kind: 'broadcast', groups, parts: Math.max(parts, 1) };
   }
+  const choices: { tile: Tile | MatrixTile; form: (parts: number) => Form; share: number }[] =
+    multipliesMatrices(product, target)
+      ? matrixTiles
+          .filter(([tile]) => matrixFits(product, tile, target))
+          .map(([tile, share]) => ({
+            tile,
+            share: 8 * share,
+            form: (parts) => ({ kind: 'matrix', tile, parts }),
+          }))
+      : tiles
+          .filter(([tile]) => fits(product, tile, target))
+          .map(([tile, share]) => ({
+            tile,
+            share,
+            form: (parts) => ({ kind: 'tiled', tile, parts }),
+          }));
   let best: { form: Form; time: number } | undefined;
-  for (const [tile, share] of tiles) {
-    if (!fits(product, tile, target)) continue;
+  for (const { tile, form, share } of choices) {
     const groups = batch * ceilDiv(m, tile.m) * ceilDiv(n, tile.n);
     for (const parts of divisions(product, target)) {
       const rounds = ceilDiv(groups * parts, busy);
@@ -63,8 +108,7 @@ export function formOf(product: Product, target: Target): Form {
       // Sums of parts are written and read: some 64 multiplications' worth for each on one of the device's processors.
       const sums = parts === 1 ? 0 : (64 * resultSize(product) * (parts + 2)) / busy + 2e5;
       const time = work + sums;
-      if (best === undefined || time < best.time)
-        best = { form: { kind: 'tiled', tile, parts }, time };
+      if (best === undefined || time < best.time) best = { form: form(parts), time };
     }
   }
   return best?.form ?? { kind: 'naive' };
@@ -73,11 +117,13 @@ export function formOf(product: Product, target: Target): Form {
 /** The steps of a product in a form. */
 export function planProduct(product: Product, form: Form, target: Target): Plan {
   if (form.kind === 'naive') return { steps: [naive(product, target)], scratch: [] };
-  const split = splitK(product.k, form.parts, form.kind === 'tiled' ? form.tile.k : broadcastK);
+  const split = splitK(product.k, form.parts, 'tile' in form ? form.tile.k : broadcastK);
   const first =
     form.kind === 'tiled'
       ? tiled(product, form.tile, split, target)
-      : broadcast(product, { size: fixedSubgroup(target)!, groups: form.groups }, split, target);
+      : form.kind === 'matrix'
+        ? subgroupMatrix(product, form.tile, split, target)
+        : broadcast(product, { size: fixedSubgroup(target)!, groups: form.groups }, split, target);
   if (split.parts === 1) return { steps: [first], scratch: [] };
   return {
     steps: [first, sumParts(product, split.parts, target)],

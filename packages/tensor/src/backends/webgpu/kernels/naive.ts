@@ -1,13 +1,20 @@
 /** @file A product with one invocation for each element: the plain form, for comparison and for what is too small or too odd for the others. */
 import type { Step, Target } from '../kernel.ts';
-import { element, type Product, productParts, resultSize } from './product.ts';
+import { element, floats, type Product, productParts, resultSize } from './product.ts';
 import { asStored, ceilDiv, finish, step } from './wgsl.ts';
 
 export function naive(product: Product, target: Target): Step {
   const { a, b, m, n, k } = product;
   const invocations = target.kind === 'software' ? 32 : Math.min(64, target.workgroupSize);
   const single: Product = { ...product, out: { ...product.out, quads: false } };
-  const parts = productParts(single, { parts: 1, length: k }, { a: 1, b: 1 });
+  const parts = productParts(
+    single,
+    { parts: 1, length: k },
+    {
+      a: floats('a', a, 1),
+      b: floats('b', b, 1),
+    },
+  );
   const size = resultSize(product);
   return step(
     {

@@ -66,22 +66,46 @@ export function splitK(k: number, parts: number, multiple: number): Split {
   return { parts: Math.max(1, ceilDiv(k, length)), length };
 }
 
+/** How an operand is bound, and the function that reads it: `read_a(address, valid)`. */
+export interface SideText {
+  /** What the bound array holds, where it is not one element. */
+  readonly element?: string;
+  readonly read: string;
+}
+
+/** Reads one element, or four that lie beside each other, as f32. */
+export function floats(name: 'a' | 'b', { storage }: Side, width: 1 | 4): SideText {
+  const wide = width === 4;
+  // An element that is not there is read as the first and dropped: cheaper than a branch.
+  const at = `select(0u, address, valid)${wide ? ' / 4u' : ''}`;
+  return {
+    ...(wide && { element: `vec4<${storage}>` }),
+    read: `fn read_${name}(address: u32, valid: bool) -> ${wide ? 'vec4f' : 'f32'} {
+return select(${wide ? 'vec4f(0)' : '0.0'}, ${asFloat(storage, `${name}[${at}]`, width)}, valid);
+}`,
+  };
+}
+
 /** The parts that every form of a product shares: bindings, and functions that read and write elements. */
-export function productParts(product: Product, split: Split, vectors: { a: 1 | 4; b: 1 | 4 }) {
+export function productParts(
+  product: Product,
+  split: Split,
+  sides: { readonly a: SideText; readonly b: SideText },
+) {
   const { a, b, out, m, n, epilogue } = product;
   const whole = split.parts === 1;
   const storage = whole ? out.storage : 'f32';
   const quads = out.quads;
   const operand = (name: 'a' | 'b', index: number): Operand => {
     const { storage, size } = product[name];
-    const wide = vectors[name] === 4;
+    const { element } = sides[name];
     return {
       name,
       storage,
       access: 'read',
       slot: { kind: 'input', index },
       size,
-      ...(wide && { element: `vec4<${storage}>` }),
+      ...(element !== undefined && { element }),
     };
   };
   const operands: Operand[] = [
@@ -106,16 +130,8 @@ export function productParts(product: Product, split: Split, vectors: { a: 1 | 4
         (c) =>
           `if (column + ${c}u < ${n}u) { let at${c} = ${out.address('row', `(column + ${c}u)`)}; result[${whole ? '' : 'part + '}at${c}] = ${asStored(storage, value(`v.${'xyzw'[c]}`, `at${c}`))}; }`,
       );
-  const read = (name: 'a' | 'b') => {
-    const side = product[name];
-    const wide = vectors[name] === 4;
-    return `fn read_${name}(address: u32, valid: bool) -> ${wide ? 'vec4f' : 'f32'} {
-if (valid) { return ${asFloat(side.storage, `${name}[address${wide ? ' / 4u' : ''}]`, vectors[name])}; }
-return ${wide ? 'vec4f(0)' : '0.0'};
-}`;
-  };
-  const reads = `${read('a')}
-${read('b')}`;
+  const reads = `${sides.a.read}
+${sides.b.read}`;
   const declarations = `${reads}
 fn write(batch: u32, part: u32, row: u32, column: u32, v: vec4f) {
 if (row >= ${m}u || column >= ${n}u) { return; }

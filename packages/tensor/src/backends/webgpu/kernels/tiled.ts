@@ -1,6 +1,6 @@
 /** @file A product in tiles that a workgroup keeps in its memory and each invocation in its registers: the form for graphics processors. */
 import type { Step, Target } from '../kernel.ts';
-import { element, type Product, productParts, type Side, type Split } from './product.ts';
+import { element, floats, type Product, productParts, type Side, type Split } from './product.ts';
 import { ceilDiv, lines, list, step } from './wgsl.ts';
 
 /** Sizes of a workgroup's tile and of the part of it that an invocation computes; all but `k` multiples of four. */
@@ -73,7 +73,10 @@ export function tiled(product: Product, tile: Tile, split: Split, target: Target
   const { a, b, m, n, k } = product;
   const invocations = invocationsOf(tile);
   const wide = (side: Side): 1 | 4 => (side.along === 'row' && side.vector >= 4 ? 4 : 1);
-  const parts = productParts(product, split, { a: wide(a), b: wide(b) });
+  const parts = productParts(product, split, {
+    a: floats('a', a, wide(a)),
+    b: floats('b', b, wide(b)),
+  });
   const loadA = loader('a', product, { extent: tile.m, tileK: tile.k, invocations });
   const loadB = loader('b', product, { extent: tile.n, tileK: tile.k, invocations });
   const [tilesM, tilesN] = [ceilDiv(m, tile.m), ceilDiv(n, tile.n)];

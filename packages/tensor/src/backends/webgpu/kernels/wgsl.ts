@@ -20,6 +20,8 @@ export interface StepSpec {
   readonly operands: readonly Operand[];
   /** Of WGSL: `enable f16` comes by itself. */
   readonly enable?: readonly string[];
+  /** Of WGSL, before everything else. */
+  readonly directives?: string;
   /** Functions, constants and workgroup memory. */
   readonly declarations?: string;
   /** Bytes of workgroup memory that `declarations` take. */
@@ -70,6 +72,7 @@ export function step(spec: StepSpec, target: Target): Step {
   const f16 = operands.some((o) => o.storage === 'f16') || spec.enable?.includes('f16');
   const enable = new Set([...(f16 ? ['f16'] : []), ...(spec.enable ?? [])]);
   const code = [
+    spec.directives ?? '',
     ...[...enable].map((name) => `enable ${name};`),
     ...operands.map(
       ({ name, storage, element }, i) =>
@@ -82,7 +85,9 @@ export function step(spec: StepSpec, target: Target): Step {
     x * y === groups ? '' : `if (id >= ${groups}u) { return; }`,
     spec.body,
     '}',
-  ].join('\n');
+  ]
+    .filter((line) => line !== '')
+    .join('\n');
   const kernel: Kernel = {
     name: spec.name,
     code,
