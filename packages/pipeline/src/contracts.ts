@@ -4,7 +4,7 @@
  */
 import type { Layer as LayerInfo, ScheduleConfig } from '@sdft/models';
 import type { ScheduledNumber } from '@sdft/optim';
-import type { HostArray, Tensor } from '@sdft/tensor';
+import type { HostArray, StateValue, Tensor } from '@sdft/tensor';
 import type { Preset } from './recipe/preset.ts';
 import type { Flavour } from './recipe/schema.ts';
 import type { Base } from './training/base.ts';
@@ -127,6 +127,8 @@ export interface Initial {
   readonly shape: readonly number[];
   /** Its first values, f32, of that shape. Throws UserError where they cannot be had. */
   values(context: InitContext): HostArray;
+  /** The frozen parameter that it equals, by its full path. Its values are then asked for when the first step begins, one after the other, and not when the run is built. */
+  readonly copies?: string;
 }
 
 /** What an adapter may look at when its trainables get their first values. */
@@ -186,6 +188,9 @@ export interface Adapter {
 /** All trainables of an adapter: by layer path (or shared key), then by name. */
 export type AdapterState = ReadonlyMap<string, Parameters<HostArray>>;
 
+/** The same from a file, where large values may be read when their turn comes. */
+export type LoadedState = ReadonlyMap<string, Parameters<StateValue>>;
+
 /** AdamW's running means (Loshchilov and Hutter 2019, algorithm 2), by the names of what is trained. */
 export interface Moments {
   /** Steps that went into them. */
@@ -217,13 +222,13 @@ export interface AdapterFiles {
   readonly endings: readonly string[];
   /** What a person should know, before the run starts, about a result at this path. */
   warning?(path: string, base: Base): string | undefined;
-  /** Writes `state` to `path`; the extension chooses the layout. Whole or not at all; throws UserError if the file exists, unless `force`. */
+  /** Writes `state` to `path`; the extension chooses the layout. Whole or not at all; throws UserError if the file exists, unless `force`. The values may lie where the run has them: they are not to be changed, nor kept. */
   save(state: AdapterState, path: string, about: AboutFile): Promise<void>;
   /** Reads any layout it knows. Throws UserError, naming file and tensor, if the file is none of these or does not fit. */
   load(
     path: string,
     shapes: ReadonlyMap<string, Parameters<readonly number[]>>,
-  ): Promise<AdapterState>;
+  ): Promise<LoadedState>;
   /**
    * What the optimizer kept when the file was written: a run that starts from the file then goes on where it ended, at that step. Undefined where nothing of the kind is
    * wanted. Throws UserError where it does not belong to the file.

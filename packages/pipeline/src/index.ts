@@ -9,6 +9,7 @@ export type {
   InitContext,
   Initial,
   Layer,
+  LoadedState,
   Method,
   Models,
   Moments,

@@ -30,6 +30,7 @@ export const uniform = (shape: readonly number[], low: number, high: number): In
 /** Equal to a frozen parameter, by its full path (`unet.conv_in.weight`). */
 export const copyOf = (path: string, shape: readonly number[]): Initial => ({
   shape,
+  copies: path,
   values: ({ weight }) => weight(path),
 });
 

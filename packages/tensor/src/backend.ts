@@ -7,11 +7,14 @@ import type { Weight } from './weight.ts';
 export type HostData = Float32Array | Int32Array | Uint8Array;
 export type HostArray = NdArray<HostData>;
 
+/** Values of a state, or what gives them when their turn comes: large ones need not lie in memory twice. */
+export type StateValue = HostArray | (() => HostArray);
+
 export interface CompileOptions {
   /** Finds the array of each `weight` node. */
   readonly weights?: ReadonlyMap<string, Weight>;
   /** The first values of the states; zeros where one is missing. */
-  readonly state?: Readonly<Record<string, HostArray>>;
+  readonly state?: Readonly<Record<string, StateValue>>;
 }
 
 /** Bytes that a compiled graph needs. */
@@ -28,8 +31,15 @@ export interface Executable {
   run(inputs?: Readonly<Record<string, HostArray>>): Promise<Record<string, HostArray>>;
   /** The present value of a state, a copy. */
   read(state: string): Promise<HostArray>;
+  /** The same where it lies, if that is in this process's memory, else a copy. Only to be read, and only until the next `run`, `write` or `dispose`. */
+  view(state: string): Promise<HostArray>;
   /** Sets a state. */
   write(state: string, value: HostArray): Promise<void>;
+  /**
+   * Sets a state that the graph does not update to an array of another executable, as `view` gives it: it is read where it lies, if that can be, else copied. It must hold
+   * its values until this state is set again.
+   */
+  borrow(state: string, value: HostArray): Promise<void>;
   readonly memory: MemoryPlan;
   /** Lets go of everything. */
   dispose(): Promise<void>;

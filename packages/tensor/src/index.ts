@@ -1,4 +1,11 @@
-export type { Backend, CompileOptions, Executable, HostArray, MemoryPlan } from './backend.ts';
+export type {
+  Backend,
+  CompileOptions,
+  Executable,
+  HostArray,
+  MemoryPlan,
+  StateValue,
+} from './backend.ts';
 export { gelu, geglu, quickGelu, silu } from './composites/activations.ts';
 export { attention, softmax } from './composites/attention.ts';
 export { type Composite, composite, type GradientCall } from './composites/define.ts';
@@ -11,6 +18,7 @@ export { arange, concat, full, stack, trace, type Traced, type Tracer } from './
 export type { StorageType, Weight } from './weight.ts';
 export { nullBackend } from './backends/null/backend.ts';
 export { reference } from './backends/reference/backend.ts';
+export { valueOf } from './host/valueOf.ts';
 export { hostArray } from './host/array.ts';
 export { type Draws, draws } from './random/draws.ts';
 export { nearest } from './host/nearest.ts';

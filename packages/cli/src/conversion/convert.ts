@@ -7,7 +7,7 @@ import {
   writeDiffusersFolder,
   writeLdmSafetensors,
 } from '@sdft/models/node';
-import { UserError } from '@sdft/tensor';
+import { UserError, valueOf } from '@sdft/tensor';
 import type { ConvertFlags } from '../commands/convert.ts';
 import { checkTarget } from '../files/checkTarget.ts';
 import { basePath, readingOf } from '../options/base.ts';
@@ -107,6 +107,7 @@ async function convertEmbedding(path: string, to: string, flags: ConvertFlags): 
   const { name, vectors, width } = await readEmbedding(path);
   const token = flags.token ?? name ?? basename(path, extname(path));
   const { files } = textualInversion({ token, vectors });
-  const state = await files!.load(path, new Map([['', { vectors: [vectors, width] }]]));
+  const loaded = await files!.load(path, new Map([['', { vectors: [vectors, width] }]]));
+  const state = new Map([['', { vectors: valueOf(loaded.get('')!['vectors']!) }]]);
   await files!.save(state, to, { step: 0, base: '', force: flags.force ?? false });
 }

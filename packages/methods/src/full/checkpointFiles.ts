@@ -1,7 +1,14 @@
 import { type FloatType, fromFloat32, readFloat32, weightOf } from '@sdft/models';
 import { openCheckpoint, writeDiffusersFolder, writeLdmSafetensors } from '@sdft/models/node';
 import type { AboutFile, AdapterFiles, AdapterState, Parameters } from '@sdft/pipeline';
-import { hostArray, type HostArray, internal, UserError, type Weight } from '@sdft/tensor';
+import {
+  hostArray,
+  type HostArray,
+  internal,
+  type StateValue,
+  UserError,
+  type Weight,
+} from '@sdft/tensor';
 
 /** What the weights of a checkpoint can be stored as. */
 export type CheckpointDtype = FloatType;
@@ -54,7 +61,7 @@ function valuesAt(
   key: string,
   parameters: Parameters<readonly number[]>,
   weights: ReadonlyMap<string, Weight>,
-): Parameters<HostArray> {
+): Parameters<StateValue> {
   return Object.fromEntries(
     Object.entries(parameters).map(([name, shape]) => {
       const weight = weights.get(`${key}.${name}`);
@@ -62,7 +69,7 @@ function valuesAt(
         throw new UserError(
           `${path}: ${key}.${name} is ${weight ? `[${weight.shape.join(', ')}]` : 'missing'}, this run trains [${shape.join(', ')}]: it is another kind of model`,
         );
-      return [name, hostArray(Float32Array.from(readFloat32(weight)), shape) as HostArray];
+      return [name, () => hostArray(readFloat32(weight), shape) as HostArray];
     }),
   );
 }

@@ -2,7 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type PythonValue, weightOf } from '@sdft/models';
 import { openSafetensors, openTorch, writeSafetensors, writeTorch } from '@sdft/models/node';
-import { hostArray, type HostArray } from '@sdft/tensor';
+import { hostArray, type HostArray, valueOf } from '@sdft/tensor';
 import { describe, expect, it } from 'vitest';
 import { readEmbedding } from '../../src/index.ts';
 import { embeddingFiles } from '../../src/textual-inversion/embeddingFiles.ts';
@@ -24,7 +24,7 @@ describe('an embedding', () => {
     const path = at(`cup.${extension}`);
     await files.save(state, path, about);
     const [parameters] = (await files.load(path, shapes(2))).values();
-    expect(parameters!['vectors']!.data).toEqual(values);
+    expect(valueOf(parameters!['vectors']!).data).toEqual(values);
     expect(await readEmbedding(path)).toMatchObject({
       vectors: 2,
       width: 12,

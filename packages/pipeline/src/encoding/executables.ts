@@ -75,7 +75,9 @@ export function oneAtATime(executable: Executable): Executable {
     memory: executable.memory,
     run: (inputs?: Readonly<Record<string, HostArray>>) => queued(() => executable.run(inputs)),
     read: (state) => queued(() => executable.read(state)),
+    view: (state) => queued(() => executable.view(state)),
     write: (state, value) => queued(() => executable.write(state, value)),
+    borrow: (state, value) => queued(() => executable.borrow(state, value)),
     dispose: () => queued(() => executable.dispose()),
   };
 }

@@ -1,7 +1,15 @@
 /** @file From prompts to pictures, with adapters applied. */
 import { toRgb } from '@sdft/data';
 import { guide, samplerNamed } from '@sdft/models';
-import { draws, type Executable, type Graph, hostArray, type HostArray } from '@sdft/tensor';
+import {
+  draws,
+  type Executable,
+  type Graph,
+  hostArray,
+  type HostArray,
+  type StateValue,
+  valueOf,
+} from '@sdft/tensor';
 import ndarray, { type NdArray } from 'ndarray';
 import type { Executables, Loaded } from '../encoding/executables.ts';
 import {
@@ -25,10 +33,10 @@ export interface Generated {
   readonly seed: number;
 }
 
-/** Present values of trainables, with a number that changes when they do. */
+/** Present values of trainables, which hold while pictures are drawn, with a number that changes when they do. */
 export interface PresentValues {
   readonly version: number;
-  readonly values: ReadonlyMap<string, HostArray>;
+  readonly values: ReadonlyMap<string, StateValue>;
 }
 
 /** What an executable holds. */
@@ -296,14 +304,18 @@ export class Generator {
     }));
     const strengths = this.#applied.adapters.map((_, i) => given[i] ?? 1);
     const held = this.#held.get(executable);
-    const write = async (state: string, value: HostArray): Promise<void> => {
-      if (executable.states.includes(state)) await executable.write(state, value);
-    };
+    const has = new Set(executable.states);
     if (held?.version !== version)
-      for (const [name, value] of values) await write(trainableState(name), value);
+      for (const [name, value] of values)
+        if (has.has(trainableState(name)))
+          await executable.borrow(trainableState(name), valueOf(value));
     if (held?.strengths !== strengths.join())
       for (const [i, strength] of strengths.entries())
-        await write(strengthState(i), hostArray(Float32Array.of(strength), []) as HostArray);
+        if (has.has(strengthState(i)))
+          await executable.write(
+            strengthState(i),
+            hostArray(Float32Array.of(strength), []) as HostArray,
+          );
     this.#held.set(executable, { version, strengths: strengths.join() });
     return executable;
   }

@@ -1,6 +1,13 @@
 import { readFloat32, viewWeight } from '@sdft/models';
-import { draws, hostArray, type HostArray, UserError } from '@sdft/tensor';
-import type { AdapterState, InitContext } from '../contracts.ts';
+import {
+  draws,
+  hostArray,
+  type HostArray,
+  type StateValue,
+  UserError,
+  type Weight,
+} from '@sdft/tensor';
+import type { InitContext, Initial, LoadedState } from '../contracts.ts';
 import type { Composition, ResolvedRecipe } from '../recipe/composition.ts';
 import { statesFrom } from '../run/moments.ts';
 import type { Base } from '../training/base.ts';
@@ -8,15 +15,19 @@ import { adapterNames, type Attached, type Trainable } from '../training/trainab
 import { under, withName } from './paths.ts';
 import { trainableFile } from './trainableFile.ts';
 
-/** First values of every trainable, from the adapters or from `initFrom`. Throws UserError where they cannot be had or do not fit. */
+/**
+ * First values of every trainable, from the adapters or from `initFrom`. Those of files and of the base, which may be gigabytes, are read when they are asked for.
+ *
+ * @throws UserError where they cannot be had or do not fit
+ */
 export async function initialValues(
   { recipe, adapters }: Composition,
   base: Base,
   attached: Attached,
   relativeTo: string,
-): Promise<Map<string, HostArray>> {
+): Promise<Map<string, StateValue>> {
   const names = adapterNames(adapters);
-  const loaded = new Map<number, AdapterState>();
+  const loaded = new Map<number, LoadedState>();
   if (recipe.initFrom !== undefined)
     for (const [i, adapter] of adapters.entries()) {
       const own = attached.trainables.filter((trainable) => trainable.adapter === i);
@@ -29,18 +40,40 @@ export async function initialValues(
         ),
       );
     }
-  const values = new Map<string, HostArray>();
+  const values = new Map<string, StateValue>();
   for (const trainable of attached.trainables) {
     const { name, adapter, key, parameter, initial } = trainable;
-    const value =
-      loaded.get(adapter)?.get(key)?.[parameter] ?? initial.values(initContext(base, recipe, name));
-    if (value.dtype !== 'float32' || String(value.shape) !== String(initial.shape))
-      throw new UserError(
-        `${name}: its first values are ${value.dtype} [${value.shape.join(', ')}], float32 [${initial.shape.join(', ')}] was announced`,
-      );
-    values.set(name, value);
+    const own = (): HostArray => initial.values(initContext(base, recipe, name));
+    const given =
+      loaded.get(adapter)?.get(key)?.[parameter] ?? (initial.copies === undefined ? own() : own);
+    if (initial.copies !== undefined && given === own)
+      checkFirst(name, initial, weightAt(base, initial.copies).shape);
+    values.set(
+      name,
+      typeof given === 'function'
+        ? () => first(name, initial, given())
+        : first(name, initial, given),
+    );
   }
   return values;
+}
+
+/** Throws UserError where values are not what was announced. */
+function first(name: string, initial: Initial, value: HostArray): HostArray {
+  checkFirst(name, initial, value.shape, value.dtype);
+  return value;
+}
+
+function checkFirst(
+  name: string,
+  initial: Initial,
+  shape: readonly number[],
+  dtype = 'float32',
+): void {
+  if (dtype !== 'float32' || String(shape) !== String(initial.shape))
+    throw new UserError(
+      `${name}: its first values are ${dtype} [${shape.join(', ')}], float32 [${initial.shape.join(', ')}] was announced`,
+    );
 }
 
 /**
@@ -95,10 +128,15 @@ function initContext(base: Base, recipe: ResolvedRecipe, trainable: string): Ini
   };
 }
 
-function readRows({ weights, name }: Base, path: string, rows?: readonly number[]): HostArray {
+function weightAt({ weights, name }: Base, path: string): Weight {
   const weight = weights.get(path);
   if (!weight) throw new UserError(`${name} has no tensor ${path}`);
-  if (!rows) return hostArray(Float32Array.from(readFloat32(weight)), weight.shape) as HostArray;
+  return weight;
+}
+
+function readRows(base: Base, path: string, rows?: readonly number[]): HostArray {
+  const weight = weightAt(base, path);
+  if (!rows) return hostArray(readFloat32(weight), weight.shape) as HostArray;
   const rest = weight.shape.slice(1);
   const one = rest.reduce((n, d) => n * d, 1);
   const data = new Float32Array(rows.length * one);

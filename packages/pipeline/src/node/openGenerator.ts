@@ -1,6 +1,6 @@
 /** @file Pictures from a base and from files of what was trained, without a run. */
 import { clipTextLayers, unetLayers } from '@sdft/models';
-import { type Backend, type HostArray, UserError } from '@sdft/tensor';
+import { type Backend, type StateValue, UserError } from '@sdft/tensor';
 import { cpu } from '@sdft/tensor/node';
 import type { Adapter } from '../contracts.ts';
 import { Executables } from '../encoding/executables.ts';
@@ -74,7 +74,7 @@ export async function openGenerator(
     adapters.flatMap(({ tokens = [] }) => tokens),
     { longPrompts: 'chunks' },
   );
-  const values = new Map<string, HostArray>();
+  const values = new Map<string, StateValue>();
   for (const [i, { adapter, file }] of learned.entries()) {
     const own = attached.trainables.filter((trainable) => trainable.adapter === i);
     const state = await (adapter.files ?? trainableFile).load(file, shapesOf(own));

@@ -2,7 +2,7 @@
 import { appendFile, mkdir, readdir, readFile } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import { weightOf } from '@sdft/models';
+import { readFloat32, weightOf } from '@sdft/models';
 import {
   explainFileError,
   openSafetensors,
@@ -70,9 +70,11 @@ export class RunFolder {
     const weights = new Map(
       [...states].map(([name, { data, shape }]) => [
         name,
-        data instanceof Uint8Array
-          ? weightOf('u8', shape, data)
-          : weightOf('f32', shape, new Uint8Array(Float32Array.from(data).buffer)),
+        weightOf(
+          data instanceof Uint8Array ? 'u8' : 'f32',
+          shape,
+          new Uint8Array(data.buffer, data.byteOffset, data.byteLength),
+        ),
       ]),
     );
     await mkdir(join(this.path, 'state'), { recursive: true });
@@ -101,15 +103,18 @@ export class RunFolder {
     return undefined;
   }
 
-  /** The values of a saved state. Throws UserError where its file is damaged. */
-  readState({ path }: SavedState): Map<string, HostArray> {
+  /** The values of a saved state, read when they are asked for. Throws UserError where its file is damaged. */
+  readState({ path }: SavedState): Map<string, () => HostArray> {
     const { tensors } = openSafetensors(join(path, stateFile));
     return new Map(
-      [...tensors].map(([name, weight]) => {
-        const bytes = Uint8Array.from(weight.read());
-        const data = weight.dtype === 'u8' ? bytes : new Float32Array(bytes.buffer);
-        return [name, hostArray(data, weight.shape) as HostArray];
-      }),
+      [...tensors].map(([name, weight]) => [
+        name,
+        () =>
+          hostArray(
+            weight.dtype === 'u8' ? weight.read() : readFloat32(weight),
+            weight.shape,
+          ) as HostArray,
+      ]),
     );
   }
 

@@ -1,5 +1,5 @@
 import { extname } from 'node:path';
-import { readFloat32, weightOf } from '@sdft/models';
+import { fromFloat32, readFloat32, weightOf } from '@sdft/models';
 import { openSafetensors, writeSafetensors } from '@sdft/models/node';
 import { hostArray, type HostArray, nearest, UserError } from '@sdft/tensor';
 import type { AdapterFiles, Parameters } from '../contracts.ts';
@@ -16,7 +16,7 @@ export const trainableFile: AdapterFiles = {
       [...state].flatMap(([key, parameters]) =>
         Object.entries(parameters).map(([name, { data, shape }]) => [
           `${key}.${name}`,
-          weightOf('f32', shape, new Uint8Array(Float32Array.from(data).buffer)),
+          weightOf('f32', shape, fromFloat32(data as Float32Array, 'f32')),
         ]),
       ),
     );

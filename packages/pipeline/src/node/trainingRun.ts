@@ -1,15 +1,16 @@
 /** @file The run, with its files. */
 import { writePng } from '@sdft/data/node';
 import type { Optimizer } from '@sdft/optim';
-import { type HostArray, UserError } from '@sdft/tensor';
+import { hostArray, type HostArray, type StateValue, UserError, valueOf } from '@sdft/tensor';
 import type { Adapter, AdapterState, Parameters } from '../contracts.ts';
 import type { Executables } from '../encoding/executables.ts';
-import type { Generated, Generator, PresentValues } from '../generation/generator.ts';
+import type { Generated, Generator } from '../generation/generator.ts';
 import { type GenerateOptions, previewDefaults } from '../generation/settings.ts';
 import type { ResolvedRecipe } from '../recipe/composition.ts';
 import { recipeYaml } from '../recipe/write.ts';
 import { momentsAmong } from '../run/moments.ts';
 import { metricLines, type Picture, type Plan, type Report, type Run } from '../run/run.ts';
+import { Standing } from '../run/standing.ts';
 import type { Trainer } from '../run/trainer.ts';
 import type { Base } from '../training/base.ts';
 import { adapterNames, type Trainable } from '../training/trainables.ts';
@@ -39,6 +40,8 @@ export class TrainingRun implements Run {
   readonly base: Base;
   readonly plan: Plan;
   readonly #parts: RunParts;
+  /** What is saved or drawn lies where the next step would write. */
+  readonly #standing = new Standing();
   #stepping = false;
   #begun = false;
 
@@ -74,7 +77,7 @@ export class TrainingRun implements Run {
     try {
       while (trainer.step < last && !signal?.aborted) {
         await this.#begin();
-        const report = await trainer.advance();
+        const report = await this.#standing.move(() => trainer.advance());
         await folder?.addMetrics(metricLines(report));
         yield { ...report, written: await this.#written() };
       }
@@ -90,21 +93,23 @@ export class TrainingRun implements Run {
   ): Promise<string[]> {
     if (path === undefined)
       throw new UserError('save: name the file to write, such as boy.safetensors');
-    const { adapters } = this.#parts;
+    const { adapters, trainables, trainer } = this.#parts;
     const names = adapterNames(adapters);
-    const states = await this.trainables();
     const paths = adapters.map((_, i) =>
       adapters.length === 1 ? path : withName(path, names[i]!),
     );
-    for (const [i, adapter] of adapters.entries())
-      await (adapter.files ?? trainableFile).save(states[i]!, paths[i]!, {
-        step: this.step,
-        base: this.recipe.base,
-        model: this.base,
-        recipe: this.recipe,
-        moments: () => this.#moments(i),
-        force,
-      });
+    await this.#standing.still(async () => {
+      const states = statesOf(adapters.length, trainables, await trainer.trainables());
+      for (const [i, adapter] of adapters.entries())
+        await (adapter.files ?? trainableFile).save(states[i]!, paths[i]!, {
+          step: this.step,
+          base: this.recipe.base,
+          model: this.base,
+          recipe: this.recipe,
+          moments: () => this.#moments(i),
+          force,
+        });
+    });
     return paths;
   }
 
@@ -119,12 +124,23 @@ export class TrainingRun implements Run {
   }
 
   async generateWithLatents(prompt: string, options: GenerateOptions = {}): Promise<Generated[]> {
-    return this.#parts.generator.generate(prompt, await this.#present(), options);
+    const { generator, trainer } = this.#parts;
+    return this.#standing.still(async () =>
+      generator.generate(
+        prompt,
+        { version: trainer.step, values: await trainer.trainables() },
+        options,
+      ),
+    );
   }
 
   async trainables(options?: { readonly ema?: boolean }): Promise<readonly AdapterState[]> {
     const { adapters, trainables, trainer } = this.#parts;
-    return statesOf(adapters.length, trainables, await trainer.trainables(options));
+    return this.#standing.still(async () => {
+      const values = await trainer.trainables(options);
+      const copies = new Map([...values].map(([name, value]) => [name, copyOf(valueOf(value))]));
+      return statesOf(adapters.length, trainables, copies);
+    });
   }
 
   async saveState(): Promise<string> {
@@ -132,14 +148,17 @@ export class TrainingRun implements Run {
     if (!folder)
       throw new UserError('this run has no folder to save its state in; build it with a logDir');
     await this.#begin();
-    return folder.saveState(trainer.step, await trainer.states());
+    return this.#standing.still(async () => folder.saveState(trainer.step, await trainer.states()));
   }
 
   async resume(folder = this.folder): Promise<number> {
     if (folder === undefined) throw new UserError('resume: name the folder of the earlier run');
     const from = new RunFolder(folder);
     const newest = await from.newestState();
-    if (newest) await this.#parts.trainer.restore(newest.step, from.readState(newest), newest.path);
+    if (newest)
+      await this.#standing.move(() =>
+        this.#parts.trainer.restore(newest.step, from.readState(newest), newest.path),
+      );
     const own = this.#parts.folder;
     if (own && own.path === from.path) {
       await own.cutMetrics(newest?.step ?? 0);
@@ -213,23 +232,21 @@ export class TrainingRun implements Run {
     const moments = momentsAmong(await trainer.states(), this.step, optimizer, own);
     return moments && { ...moments, lr: trainer.rate };
   }
-
-  async #present(): Promise<PresentValues> {
-    const { trainer } = this.#parts;
-    return { version: trainer.step, values: await trainer.trainables() };
-  }
 }
+
+const copyOf = ({ data, shape }: HostArray): HostArray =>
+  hostArray(data.slice(), shape) as HostArray;
 
 /** Values by full name, sorted into each adapter's own state. */
 export function statesOf(
   adapters: number,
   trainables: readonly Trainable[],
-  values: ReadonlyMap<string, HostArray>,
+  values: ReadonlyMap<string, StateValue>,
 ): AdapterState[] {
   const states = Array.from({ length: adapters }, () => new Map<string, Parameters<HostArray>>());
   for (const { name, adapter, key, parameter } of trainables) {
     const state = states[adapter]!;
-    state.set(key, { ...state.get(key), [parameter]: values.get(name)! });
+    state.set(key, { ...state.get(key), [parameter]: valueOf(values.get(name)!) });
   }
   return states;
 }

@@ -1,7 +1,15 @@
 /** @file The training graph at work: feeds it step by step, and watches what comes out. */
 import { findNonFinite } from '@sdft/models';
 import type { Schedule } from '@sdft/optim';
-import { type Backend, type Executable, hostArray, type HostArray, UserError } from '@sdft/tensor';
+import {
+  type Backend,
+  type Executable,
+  hostArray,
+  type HostArray,
+  type StateValue,
+  UserError,
+  valueOf,
+} from '@sdft/tensor';
 import type { BatchSource } from '../batches/source.ts';
 import type { PromptEncoder } from '../encoding/promptEncoder.ts';
 import type { Base } from '../training/base.ts';
@@ -69,7 +77,7 @@ export class Trainer {
   readonly #parts: TrainerParts;
   readonly #states: readonly string[];
   /** Values for the executable that is not compiled yet. */
-  #initial: HostArrays;
+  #initial: Record<string, StateValue>;
   #executable: Promise<Executable> | undefined;
   #step = 0;
   #next: { readonly k: number; readonly inputs: Promise<HostArrays> } | undefined;
@@ -84,7 +92,7 @@ export class Trainer {
    */
   constructor(
     parts: TrainerParts,
-    initial: ReadonlyMap<string, HostArray>,
+    initial: ReadonlyMap<string, StateValue>,
     earlier?: { readonly step: number; readonly states: ReadonlyMap<string, HostArray> },
   ) {
     this.#parts = parts;
@@ -189,33 +197,33 @@ export class Trainer {
     return rates[trained?.rate ?? 0]!.at(step);
   }
 
-  /** The present values of the trainables, by their names; where running averages are kept and not declined, those. */
+  /** The present values of the trainables, by their names; where running averages are kept and not declined, those. They may lie in the executable: they hold until the next step. */
   async trainables({
     ema = true,
   }: {
     readonly ema?: boolean;
-  } = {}): Promise<Map<string, HostArray>> {
+  } = {}): Promise<Map<string, StateValue>> {
     const executable = await this.#executable;
-    const values = new Map<string, HostArray>();
+    const values = new Map<string, StateValue>();
     for (const { name } of this.#parts.trainables) {
       const state = ema && this.#isAveraged(name) ? averageState(name) : trainableState(name);
-      values.set(name, executable ? await executable.read(state) : this.#initial[state]!);
+      values.set(name, executable ? await executable.view(state) : this.#initial[state]!);
     }
     return values;
   }
 
-  /** Everything that resuming needs, by the names of the states. */
+  /** Everything that resuming needs, by the names of the states, in the same way. */
   async states(): Promise<Map<string, HostArray>> {
     const executable = await this.compile();
     const values = new Map<string, HostArray>();
-    for (const name of this.#states) values.set(name, await executable.read(name));
+    for (const name of this.#states) values.set(name, await executable.view(name));
     return values;
   }
 
   /** Goes on from states that `states` gave after `step` steps. Throws UserError where they are not this run's. */
   async restore(
     step: number,
-    states: ReadonlyMap<string, HostArray>,
+    states: ReadonlyMap<string, StateValue>,
     where: string,
   ): Promise<void> {
     const missing = this.#states.filter((name) => !states.has(name));
@@ -225,7 +233,8 @@ export class Trainer {
         `${where}: was saved by a run with other trainables, another optimizer or other averages (${missing.length > 0 ? `missing here: ${some(missing)}` : `unknown: ${some(unknown)}`}); resume with the recipe that lies beside it`,
       );
     const executable = await this.#executable;
-    if (executable) for (const [name, value] of states) await executable.write(name, value);
+    if (executable)
+      for (const [name, value] of states) await executable.write(name, valueOf(value));
     else this.#initial = Object.fromEntries(states);
     this.#step = step;
     this.#next = undefined;

@@ -1,11 +1,12 @@
 /** @file What a compiled graph asks of its caller, by name, and whether what it is given fits. Every backend refuses with these words. */
-import type { HostArray, HostData } from '../backend.ts';
+import type { HostArray, HostData, StateValue } from '../backend.ts';
 import { UserError } from '../errors.ts';
 import { type Graph, type Shape, sameShape, showShape, type TensorType } from '../graph/types.ts';
 import { needed } from '../graph/walk.ts';
 import type { Weight } from '../weight.ts';
 import { hostData } from './array.ts';
 import { nearest } from './nearest.ts';
+import { valueOf } from './valueOf.ts';
 
 export interface Signature {
   /** Given at every call. */
@@ -56,6 +57,15 @@ export function takeInputs(
 /** The value for a state, row-major. Throws UserError, naming the state, if there is none of that name or shape and type differ. */
 export function takeState({ states }: Signature, name: string, value: HostArray): HostData {
   return hostData(value, typeOfState({ states }, name), `state ${name}`);
+}
+
+/** First values by state, each asked for when its turn comes. Throws UserError if the graph has no such state. */
+export function* takeStates(
+  signature: Pick<Signature, 'states'>,
+  given: Readonly<Record<string, StateValue>>,
+): Generator<readonly [name: string, type: TensorType, value: () => HostArray]> {
+  for (const [name, value] of Object.entries(given))
+    yield [name, typeOfState(signature, name), () => valueOf(value)];
 }
 
 /** Throws UserError if the graph has no such state. */

@@ -130,6 +130,69 @@ describe('states that are more than read and updated', () => {
     ));
 });
 
+describe('large states', () => {
+  const graph = trace((t) => {
+    const frozen = t.state('frozen', [2]);
+    const moving = t.state('moving', [2]);
+    return { outputs: { sum: frozen.add(moving) }, updates: { moving: moving.add(1) } };
+  });
+
+  it('get their first values one after the other, each asked for once', () => {
+    const asked: string[] = [];
+    const first = (name: string, values: number[]) => () => {
+      asked.push(name);
+      return f32(values);
+    };
+    const state = { moving: first('moving', [1, 2]), frozen: first('frozen', [10, 20]) };
+    return using(backend.compile(graph, { state }), async (executable) => {
+      expect(asked).toEqual(['moving', 'frozen']);
+      expect((await executable.run()).sum!.data).toEqual(Float32Array.of(11, 22));
+      expect(asked).toEqual(['moving', 'frozen']);
+    });
+  });
+
+  it('are refused where they do not fit, also when they come late', async () => {
+    await expect(
+      backend.compile(graph, { state: { frozen: () => f32([1, 2, 3]) } }),
+    ).rejects.toThrow('state frozen must have the shape [2], got [3]');
+    await expect(backend.compile(graph, { state: { frosen: () => f32([1]) } })).rejects.toThrow(
+      'did you mean frozen?',
+    );
+  });
+
+  it('can be seen where they lie, and read there by another graph', () =>
+    using(backend.compile(graph), (one) =>
+      using(backend.compile(graph), async (two) => {
+        await one.write('frozen', f32([1, 2]));
+        const view = await one.view('frozen');
+        expect((await one.view('frozen')).data.buffer).toBe(view.data.buffer);
+        await two.borrow('frozen', view);
+        expect((await two.run()).sum!.data).toEqual(Float32Array.of(1, 2));
+        await one.write('frozen', f32([5, 6]));
+        expect((await two.run()).sum!.data).toEqual(Float32Array.of(6, 7));
+        // What it writes itself is its own again.
+        await two.write('frozen', f32([0, 0]));
+        expect((await two.run()).sum!.data).toEqual(Float32Array.of(2, 2));
+        expect((await one.read('frozen')).data).toEqual(Float32Array.of(5, 6));
+      }),
+    ));
+
+  it('are copied where they would be written to, or lie elsewhere', () =>
+    using(backend.compile(graph), (one) =>
+      using(backend.compile(graph), async (two) => {
+        await two.borrow('moving', await one.view('moving'));
+        const elsewhere = f32([3, 4]);
+        await two.borrow('frozen', elsewhere);
+        elsewhere.data.fill(9);
+        expect((await two.run()).sum!.data).toEqual(Float32Array.of(3, 4));
+        expect((await two.read('moving')).data).toEqual(Float32Array.of(1, 1));
+        expect((await one.read('moving')).data).toEqual(Float32Array.of(0, 0));
+        await expect(two.borrow('frozen', f32([1]))).rejects.toThrow('must have the shape [2]');
+        await expect(two.borrow('frosen', f32([1]))).rejects.toThrow('did you mean frozen?');
+      }),
+    ));
+});
+
 describe('calls that overlap', () => {
   const counter = trace((t) => {
     const total = t.state('total', [1000]);

@@ -2,7 +2,8 @@
 import type { Backend } from '../../backend.ts';
 import { UserError } from '../../errors.ts';
 import { planMemory } from '../../graph/plan.ts';
-import { signatureOf, takeState, takeWeights } from '../../host/signature.ts';
+import { hostData } from '../../host/array.ts';
+import { signatureOf, takeStates, takeWeights } from '../../host/signature.ts';
 
 const nothing = async (): Promise<never> => {
   throw new UserError(
@@ -19,12 +20,15 @@ export const nullBackend: Backend = {
   compile: async (graph, { weights, state = {} } = {}) => {
     const signature = signatureOf(graph);
     if (weights) takeWeights(signature, weights);
-    for (const [name, value] of Object.entries(state)) takeState(signature, name, value);
+    for (const [name, type, value] of takeStates(signature, state))
+      hostData(value(), type, `state ${name}`);
     return {
       memory: planMemory(graph),
       run: nothing,
       read: nothing,
+      view: nothing,
       write: nothing,
+      borrow: nothing,
       dispose: async () => {},
     };
   },

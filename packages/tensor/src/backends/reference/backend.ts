@@ -12,6 +12,7 @@ import {
   signatureOf,
   takeInputs,
   takeState,
+  takeStates,
   takeWeights,
   typeOfState,
 } from '../../host/signature.ts';
@@ -57,10 +58,19 @@ function compileReference(
     const data = takeState(signature, name, value);
     states.set(name, toDouble(data, typeOfState(signature, name)));
   };
-  for (const [name, value] of Object.entries(state)) write(name, value);
+  for (const [name, , value] of takeStates(signature, state)) write(name, value());
   let disposed = false;
   const alive = (): void => {
     if (disposed) throw new UserError('this graph was disposed of; compile it again');
+  };
+
+  const read = async (name: string): Promise<HostArray> => {
+    alive();
+    return toHost({ ...typeOfState(signature, name), data: states.get(name)! });
+  };
+  const set = async (name: string, value: HostArray): Promise<void> => {
+    alive();
+    write(name, value);
   };
 
   return {
@@ -82,14 +92,10 @@ function compileReference(
         Object.entries(spelled.outputs).map(([name, id]) => [name, toHost(values.get(id)!)]),
       );
     },
-    read: async (name) => {
-      alive();
-      return toHost({ ...typeOfState(signature, name), data: states.get(name)! });
-    },
-    write: async (name, value) => {
-      alive();
-      write(name, value);
-    },
+    read,
+    view: read,
+    write: set,
+    borrow: set,
     dispose: async () => {
       disposed = true;
       states.clear();

@@ -3,7 +3,7 @@ import { availableParallelism } from 'node:os';
 import type { Backend, CompileOptions, Executable } from '../../backend.ts';
 import { planMemory } from '../../graph/plan.ts';
 import type { Graph } from '../../graph/types.ts';
-import { signatureOf, takeState, takeWeights } from '../../host/signature.ts';
+import { signatureOf, takeStates, takeWeights } from '../../host/signature.ts';
 import { rowNumbersOf } from '../../host/rowNumbers.ts';
 import { optimize } from '../../optimize/optimize.ts';
 import { CpuExecutable } from './executable.ts';
@@ -71,9 +71,7 @@ async function compileOn(
 ): Promise<Executable> {
   const signature = signatureOf(graph);
   const wanted = takeWeights(signature, weights);
-  const initial = new Map(
-    Object.entries(state).map(([name, value]) => [name, takeState(signature, name, value)]),
-  );
+  const initial = [...takeStates(signature, state)];
   const { residual: spelled, kernels } = planUpdates(optimize(spellOut(graph)), kernelElements);
   const source = new MappedWeights(wanted, onNotice);
   try {

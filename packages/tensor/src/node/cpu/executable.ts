@@ -2,8 +2,14 @@
 import type { Executable, HostArray, HostData, MemoryPlan } from '../../backend.ts';
 import { UserError } from '../../errors.ts';
 import { bytesOf } from '../../graph/rules.ts';
-import type { DType, Graph, TensorType } from '../../graph/types.ts';
-import { hostArray } from '../../host/array.ts';
+import {
+  type DType,
+  type Graph,
+  sameShape,
+  stridesOf,
+  type TensorType,
+} from '../../graph/types.ts';
+import { copyInto, hostArray, hostDataOf } from '../../host/array.ts';
 import { checkRowNumbers, type rowNumbersOf } from '../../host/rowNumbers.ts';
 import { type Signature, takeInputs, takeState, typeOfState } from '../../host/signature.ts';
 import type { Name } from './emit.ts';
@@ -26,8 +32,8 @@ export interface ExecutableParts {
   /** Weights that are given at each run, by the names of the model's inputs. */
   readonly held: ReadonlyMap<Name, SharedArrayBuffer>;
   readonly memory: MemoryPlan;
-  /** First values of states, row-major. */
-  readonly initial: ReadonlyMap<string, HostData>;
+  /** First values of states, each asked for when its turn comes. */
+  readonly initial: Iterable<readonly [name: string, type: TensorType, value: () => HostArray]>;
   /** Called once, when the session has been released. */
   readonly released: () => void;
 }
@@ -53,6 +59,21 @@ const viewOf = ({ type, buffer }: SharedTensor): HostData =>
 const copyOf = (tensor: SharedTensor): HostArray =>
   hostArray(viewOf(tensor).slice(), tensor.dims) as HostArray;
 
+/** The memory of an array that is all of a shared buffer, row-major; undefined where it is not. */
+function sharedBufferOf(
+  { data, shape, stride, offset }: HostArray,
+  type: TensorType,
+): SharedArrayBuffer | undefined {
+  const { buffer } = data;
+  const isWhole =
+    offset === 0 &&
+    sameShape(shape, type.shape) &&
+    sameShape(stride, stridesOf(type.shape)) &&
+    data.constructor === hostDataOf({ ...type, shape: [0] }).constructor &&
+    buffer.byteLength === bytesOf(type);
+  return isWhole && buffer instanceof SharedArrayBuffer ? buffer : undefined;
+}
+
 /** Calls wait for each other in the order in which they were made. After `dispose`, every other call throws UserError. */
 export class CpuExecutable implements Executable {
   readonly memory: MemoryPlan;
@@ -62,11 +83,12 @@ export class CpuExecutable implements Executable {
   readonly #fetches: Map<Name, SharedTensor>;
   readonly #states: Map<string, SharedTensor>;
   readonly #pool: UpdatePool | undefined;
+  /** States that lie in somebody else's memory. */
+  readonly #borrowed = new Set<string>();
   #last: Promise<unknown> = Promise.resolve();
   #disposed: Promise<void> | undefined;
 
   constructor({ initial, ...parts }: ExecutableParts) {
-    // First values may be gigabytes; nothing here keeps them.
     const { signature, model, held, memory } = parts;
     this.#parts = parts;
     this.memory = memory;
@@ -86,7 +108,9 @@ export class CpuExecutable implements Executable {
       ]),
     );
     this.#pool = parts.kernels.length > 0 ? new UpdatePool(parts.threads) : undefined;
-    for (const [name, data] of initial) viewOf(this.#states.get(name)!).set(data);
+    // They may be gigabytes: one after the other goes to its place.
+    for (const [name, { shape }, value] of initial)
+      copyInto(viewOf(this.#states.get(name)!), shape, value(), `state ${name}`);
   }
 
   async run(inputs: Readonly<Record<string, HostArray>> = {}): Promise<Record<string, HostArray>> {
@@ -115,10 +139,34 @@ export class CpuExecutable implements Executable {
     return this.#inTurn(async () => copyOf(this.#states.get(state)!));
   }
 
+  async view(state: string): Promise<HostArray> {
+    this.#alive();
+    typeOfState(this.#parts.signature, state);
+    return this.#inTurn(async () => {
+      const tensor = this.#states.get(state)!;
+      return hostArray(viewOf(tensor), tensor.dims) as HostArray;
+    });
+  }
+
+  async borrow(state: string, value: HostArray): Promise<void> {
+    this.#alive();
+    const { graph, signature } = this.#parts;
+    const buffer = sharedBufferOf(value, typeOfState(signature, state));
+    if (!buffer || Object.hasOwn(graph.updates, state)) return this.write(state, value);
+    return this.#inTurn(async () => {
+      this.#place({ ...this.#states.get(state)!, buffer }, state);
+      this.#borrowed.add(state);
+    });
+  }
+
   async write(state: string, value: HostArray): Promise<void> {
     this.#alive();
     const data = takeState(this.#parts.signature, state, value);
-    return this.#inTurn(async () => viewOf(this.#states.get(state)!).set(data));
+    return this.#inTurn(async () => {
+      if (this.#borrowed.delete(state))
+        this.#place(share(`in:${state}`, typeOfState(this.#parts.signature, state)), state);
+      viewOf(this.#states.get(state)!).set(data);
+    });
   }
 
   dispose(): Promise<void> {
@@ -160,13 +208,17 @@ export class CpuExecutable implements Executable {
     }));
   }
 
+  /** From now on a state lies there. */
+  #place(tensor: SharedTensor, state: string): void {
+    this.#states.set(state, tensor);
+    if (this.#feeds.has(tensor.name)) this.#feeds.set(tensor.name, tensor);
+  }
+
   /** A state and its next value change places: what was written becomes what is read. */
   #swap(name: string): void {
     const old = this.#states.get(name)!;
     const next = this.#fetches.get(`next:${name}`)!;
-    const current = { ...old, buffer: next.buffer };
-    this.#states.set(name, current);
-    if (this.#feeds.has(old.name)) this.#feeds.set(old.name, current);
+    this.#place({ ...old, buffer: next.buffer }, name);
     this.#fetches.set(next.name, { ...next, buffer: old.buffer });
   }
 }
