@@ -18,7 +18,7 @@ import { writeTorch } from '../../packages/models/src/node/torchWriter.ts';
 import {
   initCheckpoint,
   writeDiffusersFolder,
-  writeLdmSafetensors,
+  writeLdmFile,
 } from '../../packages/models/src/node/writeCheckpoint.ts';
 
 const [folder] = process.argv.slice(2);
@@ -50,10 +50,10 @@ await initCheckpoint('tiny', 1, join(folder, 'sd1'), force);
 await initCheckpoint(tinySd2, 2, join(folder, 'sd2'), force);
 for (const name of ['sd1', 'sd2']) {
   const model = await openCheckpoint(join(folder, name));
-  await writeLdmSafetensors(join(folder, `${name}.safetensors`), model, force);
+  await writeLdmFile(join(folder, `${name}.safetensors`), model, force);
   for (const dtype of ['f16', 'bf16'] as const) {
     await writeDiffusersFolder(join(folder, `${name}-${dtype}`), model, { ...force, dtype });
-    await writeLdmSafetensors(join(folder, `${name}-${dtype}.safetensors`), model, {
+    await writeLdmFile(join(folder, `${name}-${dtype}.safetensors`), model, {
       ...force,
       dtype,
     });

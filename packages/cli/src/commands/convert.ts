@@ -17,7 +17,7 @@ export function convertCommand(summary: string): Command {
     .addOption(
       new Option(
         '--format <name>',
-        'layout of what is made (default: by its name: .safetensors of a checkpoint is ldm, a folder diffusers; .pt of an embedding is a1111, .safetensors and .bin diffusers; of a LoRA: to be said)',
+        'layout of what is made (default: by its name: .safetensors or .ckpt of a checkpoint is ldm, a folder diffusers; .pt of an embedding is a1111, .safetensors and .bin diffusers; of a LoRA: to be said)',
       ).choices(['diffusers', 'ldm', 'a1111', 'kohya', 'peft']),
     )
     .addOption(

@@ -1,12 +1,7 @@
 import { statSync } from 'node:fs';
 import { basename, extname } from 'node:path';
 import { convertNetwork, isNetworkKey, readEmbedding, textualInversion } from '@sdft/methods';
-import {
-  inspectFile,
-  openCheckpoint,
-  writeDiffusersFolder,
-  writeLdmSafetensors,
-} from '@sdft/models/node';
+import { inspectFile, openCheckpoint, writeDiffusersFolder, writeLdmFile } from '@sdft/models/node';
 import { UserError, valueOf } from '@sdft/tensor';
 import type { ConvertFlags } from '../commands/convert.ts';
 import { checkTarget } from '../files/checkTarget.ts';
@@ -18,7 +13,7 @@ type Format = NonNullable<ConvertFlags['format']>;
 /** Writes `from` as `to`, in another layout. Throws UserError. */
 export async function convert(from: string, to: string, flags: ConvertFlags): Promise<void> {
   const output = new Output(flags.json ?? false);
-  const kind = /\.(safetensors|pt|bin)$/i.test(to) ? 'file' : 'folder';
+  const kind = /\.(safetensors|ckpt|pt|bin)$/i.test(to) ? 'file' : 'folder';
   checkTarget('<out>', to, flags.force ?? false, kind);
   const path = await basePath(from);
   const what = await kindOf(path);
@@ -44,19 +39,19 @@ const formats = {
 } as const;
 
 function checkpointFormat(to: string, { format, token }: ConvertFlags): Format {
-  const isFile = extname(to).toLowerCase() === '.safetensors';
+  const isFile = /\.(safetensors|ckpt)$/i.test(to);
   if (token !== undefined) throw new UserError('--token is for embeddings; this is a checkpoint');
   if (format === 'a1111' || format === 'kohya' || format === 'peft')
     throw new UserError(
       `--format ${format} is for ${format === 'a1111' ? 'embeddings' : 'LoRA'}; a checkpoint is ldm or diffusers`,
     );
-  if (/\.(ckpt|pt|pth|bin|gguf|onnx)$/i.test(to))
+  if (/\.(pt|pth|bin|gguf|onnx)$/i.test(to))
     throw new UserError(
-      `${to}: a checkpoint is written as one .safetensors file (ldm) or as a folder (diffusers)`,
+      `${to}: a checkpoint is written as one .safetensors or .ckpt file (ldm) or as a folder (diffusers)`,
     );
   if ((format === 'ldm') !== isFile && format !== undefined)
     throw new UserError(
-      `${to}: a checkpoint in ldm layout is one .safetensors file, in diffusers layout a folder`,
+      `${to}: a checkpoint in ldm layout is one .safetensors or .ckpt file, in diffusers layout a folder`,
     );
   return isFile ? 'ldm' : 'diffusers';
 }
@@ -73,9 +68,7 @@ async function convertCheckpoint(
   for (const note of checkpoint.notes) output.note(note);
   const options = { force, ...(dtype && { dtype }) };
   if (format === 'diffusers') await writeDiffusersFolder(to, checkpoint, options);
-  else
-    for (const file of await writeLdmSafetensors(to, checkpoint, options))
-      output.note(`wrote ${file}`);
+  else for (const file of await writeLdmFile(to, checkpoint, options)) output.note(`wrote ${file}`);
 }
 
 function networkFormat(to: string, { format, token }: ConvertFlags): Format {

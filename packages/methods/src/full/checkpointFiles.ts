@@ -1,5 +1,5 @@
 import { type FloatType, fromFloat32, readFloat32, weightOf } from '@sdft/models';
-import { openCheckpoint, writeDiffusersFolder, writeLdmSafetensors } from '@sdft/models/node';
+import { openCheckpoint, writeDiffusersFolder, writeLdmFile } from '@sdft/models/node';
 import type { AboutFile, AdapterFiles, AdapterState, Parameters } from '@sdft/pipeline';
 import {
   hostArray,
@@ -14,19 +14,18 @@ import {
 export type CheckpointDtype = FloatType;
 
 /**
- * Files of whole models: the base with what was trained in place of its own. A path that ends in `.safetensors` is a single file in the layout of CompVis
- * and Stability, one without ending a folder in diffusers layout.
+ * Files of whole models: the base with what was trained in place of its own. A path that ends in `.safetensors` or `.ckpt` is a single file in the layout of
+ * CompVis and Stability, one without ending a folder in diffusers layout.
  *
  * @param dtype what all weights are stored as; by default the trained ones are f32 and the others as they are
  */
 export function checkpointFiles(dtype: CheckpointDtype | undefined): AdapterFiles {
   return {
-    endings: ['', '.safetensors'],
+    endings: ['', '.safetensors', '.ckpt'],
     async save(state, path, about) {
       const model = modelOf(state, about);
       const options = { force: about.force, ...(dtype && { dtype }) };
-      if (path.toLowerCase().endsWith('.safetensors'))
-        await writeLdmSafetensors(path, model, options);
+      if (/\.(safetensors|ckpt)$/i.test(path)) await writeLdmFile(path, model, options);
       else await writeDiffusersFolder(path, model, options);
     },
     async load(path, shapes) {

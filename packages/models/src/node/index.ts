@@ -17,5 +17,5 @@ export {
   initCheckpoint,
   writeDiffusersFolder,
   type WriteCheckpointOptions,
-  writeLdmSafetensors,
+  writeLdmFile,
 } from './writeCheckpoint.ts';

@@ -21,10 +21,12 @@ import {
 } from '../checkpoint/family.ts';
 import type { FloatType } from '../checkpoint/floats.ts';
 import { dtypeOf, type Model, weightsToWrite } from '../checkpoint/model.ts';
+import type { PythonValue } from '../checkpoint/pythonValue.ts';
 import { randomWeights } from '../checkpoint/randomWeights.ts';
 import { toSingleFile } from '../checkpoint/toSingleFile.ts';
 import { type WriteOptions, writeFileWhole, writeFolderWhole } from './atomicWrite.ts';
 import { writeSafetensors } from './safetensorsFile.ts';
+import { writeTorch } from './torchWriter.ts';
 import { writeTokenizer } from './writeTokenizer.ts';
 
 /** How a checkpoint is to be written. */
@@ -88,31 +90,46 @@ export async function writeDiffusersFolder(
   );
 }
 
+/** What a single file of a whole model may end in. */
+const ldmEndings = ['.safetensors', '.ckpt'];
+
 /**
- * Writes a model as one `.safetensors` in the layout of CompVis (SD1) or Stability (SD2), tensor after tensor. Where the rule for its family would
- * not give back its configurations, they are written beside it, into a `.json` of the same name, which `openCheckpoint` reads.
+ * Writes a model as one file in the layout of CompVis (SD1) or Stability (SD2), tensor after tensor: `.safetensors`, or `.ckpt` as PyTorch saves it. Where the rule for
+ * its family would not give back its configurations, they are written beside it, into a `.json` of the same name, which `openCheckpoint` reads.
  *
  * @returns the files written
  * @throws UserError where a tensor is missing or misshapen, or a file exists (without `force`) or cannot be written
  */
-export async function writeLdmSafetensors(
+export async function writeLdmFile(
   path: string,
   model: Model,
   options: WriteCheckpointOptions = {},
 ): Promise<string[]> {
-  if (extname(path) !== '.safetensors')
-    throw new UserError(`${path}: a single-file checkpoint is written as .safetensors`);
+  const ending = extname(path);
+  if (!ldmEndings.includes(ending))
+    throw new UserError(
+      `${path}: a single-file checkpoint is written as ${ldmEndings.join(' or ')}`,
+    );
   const tensors = toSingleFile(weightsToWrite(model, path, options.dtype), model);
   const isV = model.schedule.predictionType === 'v_prediction';
   const metadata = {
     format: 'pt',
     'modelspec.sai_model_spec': '1.0.1',
-    'modelspec.title': basename(path, '.safetensors'),
+    'modelspec.title': basename(path, ending),
     'modelspec.prediction_type': isV ? 'v' : 'epsilon',
   };
-  const settings = `${path.slice(0, -'.safetensors'.length)}.json`;
-  if (isExplainedByFamily(model)) {
-    await writeSafetensors(path, tensors, { ...options, metadata });
+  const write = (): Promise<void> =>
+    ending === '.ckpt'
+      ? writeTorch(
+          path,
+          new Map([['state_dict', new Map<PythonValue, PythonValue>(tensors)]]),
+          options,
+        )
+      : writeSafetensors(path, tensors, { ...options, metadata });
+  const settings = `${path.slice(0, -ending.length)}.json`;
+  // A .ckpt has no metadata to say what SD2 predicts.
+  if (isExplainedByFamily(model, ending === '.safetensors')) {
+    await write();
     return [path];
   }
   const configs = {
@@ -123,7 +140,7 @@ export async function writeLdmSafetensors(
   };
   await writeFileWhole(settings, [jsonBytes(configs)], options);
   try {
-    await writeSafetensors(path, tensors, { ...options, metadata });
+    await write();
   } catch (error) {
     await rm(settings, { force: true });
     throw error;
@@ -152,8 +169,12 @@ export async function initCheckpoint(
 /** Whether a model reads a noise level, and so small pictures with noise. */
 const isUpscaling = ({ unet }: Pick<Model, 'unet'>): boolean => unet.numClassEmbeds !== undefined;
 
-/** Whether the rule for the family gives exactly these configurations to what the tensors say. */
-function isExplainedByFamily(model: Model): boolean {
+/**
+ * Whether the rule for the family gives exactly these configurations to what the tensors say.
+ *
+ * @param saysPrediction whether the file says what the model predicts, where the rule does not know
+ */
+function isExplainedByFamily(model: Model, saysPrediction: boolean): boolean {
   const family = familySettings(model.unet);
   const { crossAttentionDim, blockOutChannels, onlyCrossAttention: onlyCross = [] } = model.unet;
   // Shapes tell keys of the text from keys of the pixels only where the widths differ.
@@ -161,8 +182,9 @@ function isExplainedByFamily(model: Model): boolean {
     (width, i) => onlyCross[i] && width === crossAttentionDim,
   );
   if (!family || ambiguous) return false;
-  // Where the rule does not know the prediction type, the file's metadata say it.
-  const predictionType = family.settings.predictionType ?? model.schedule.predictionType;
+  const ruledType = family.settings.predictionType;
+  if (ruledType === undefined && !saysPrediction) return false;
+  const predictionType = ruledType ?? model.schedule.predictionType;
   const settings = { ...family.settings, predictionType };
   try {
     const ruled: ModelConfigs = {

@@ -16,7 +16,7 @@ import { readFloat32 } from '../../src/checkpoint/floats.ts';
 import { inferText, inferUNet, inferVae } from '../../src/checkpoint/infer.ts';
 import { unetKeyMap, unetLayoutOf } from '../../src/checkpoint/keys/unetKeys.ts';
 import { openCheckpoint } from '../../src/node/openCheckpoint.ts';
-import { initCheckpoint, writeLdmSafetensors } from '../../src/node/writeCheckpoint.ts';
+import { initCheckpoint, writeLdmFile } from '../../src/node/writeCheckpoint.ts';
 import { openSafetensors } from '../../src/node/safetensorsFile.ts';
 import { temporaryFolder, userError } from './support.ts';
 
@@ -100,7 +100,7 @@ describe('a small one', () => {
 
     const single = join(folder, 'small.safetensors');
     // Its widths have no rule, so the configurations lie beside it.
-    expect(await writeLdmSafetensors(single, opened)).toHaveLength(2);
+    expect(await writeLdmFile(single, opened)).toHaveLength(2);
     const names = [...openSafetensors(single).tensors.keys()];
     expect(names).toContain('model.diffusion_model.label_emb.weight');
     const again = await openCheckpoint(single);

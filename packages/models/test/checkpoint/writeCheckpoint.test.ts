@@ -13,7 +13,7 @@ import { clipTokenizer, readTokenizer } from '../../src/node/tokenizerFiles.ts';
 import {
   initCheckpoint,
   writeDiffusersFolder,
-  writeLdmSafetensors,
+  writeLdmFile,
 } from '../../src/node/writeCheckpoint.ts';
 import { digest, fixture, golden, json, lines, temporaryFolder, userError } from './support.ts';
 
@@ -193,13 +193,19 @@ describe('single file', () => {
       const model = await openCheckpoint(fixture(name));
       const out = path(`${name}.safetensors`);
       const settings = path(`${name}.json`);
-      expect(await writeLdmSafetensors(out, model)).toEqual([out, settings]);
+      expect(await writeLdmFile(out, model)).toEqual([out, settings]);
       const read = await openCheckpoint(out);
       for (const root of ['unet', 'vae', 'text_encoder'])
         expect(digest(read.weights, root)).toBe(digest(model.weights, root));
       expect(read.notes).toEqual([`configuration: ${settings}`]);
       const { unet, textEncoder, vae, schedule } = model;
       expect(read).toMatchObject({ unet, textEncoder, vae, schedule });
+
+      const ckpt = path(`${name}-again.ckpt`);
+      expect(await writeLdmFile(ckpt, model)).toHaveLength(2);
+      const again = await openCheckpoint(ckpt);
+      expect(digest(again.weights, '')).toBe(digest(model.weights, ''));
+      expect(again).toMatchObject({ unet, textEncoder, vae, schedule });
     },
   );
 
@@ -247,9 +253,7 @@ describe('single file', () => {
       };
       const weights = randomWeights(expectedTensors(small), 1);
       const out = path(`${name}.safetensors`);
-      expect(await writeLdmSafetensors(out, { ...small, weights }, { dtype: 'f16' })).toEqual([
-        out,
-      ]);
+      expect(await writeLdmFile(out, { ...small, weights }, { dtype: 'f16' })).toEqual([out]);
       const read = await openCheckpoint(out);
       expect(read.schedule).toEqual(schedule);
       expect(read.unet.numAttentionHeads).toEqual(small.unet.numAttentionHeads);
@@ -261,16 +265,22 @@ describe('single file', () => {
       expect(openSafetensors(out).metadata['modelspec.prediction_type']).toBe(
         name === 'sd15' ? 'epsilon' : 'v',
       );
+      // A .ckpt cannot say what SD2 predicts.
+      const ckpt = path(`as-ckpt-${name}.ckpt`);
+      expect(await writeLdmFile(ckpt, { ...small, weights })).toEqual(
+        name === 'sd15' ? [ckpt] : [ckpt, path(`as-ckpt-${name}.json`)],
+      );
+      expect((await openCheckpoint(ckpt)).schedule).toEqual(schedule);
     }
   });
 
   test('refused: another ending; what exists; and the settings go with a file that could not be written', async () => {
     const model = await openCheckpoint(fixture('sd1-odd.ckpt'));
-    expect(await userError(() => writeLdmSafetensors(path('x.ckpt'), model))).toContain(
-      'is written as .safetensors',
+    expect(await userError(() => writeLdmFile(path('x.pt'), model))).toContain(
+      'is written as .safetensors or .ckpt',
     );
     writeFileSync(path('taken.safetensors'), 'kept');
-    expect(await userError(() => writeLdmSafetensors(path('taken.safetensors'), model))).toContain(
+    expect(await userError(() => writeLdmFile(path('taken.safetensors'), model))).toContain(
       'exists already',
     );
     expect(readFileSync(path('taken.safetensors'), 'utf8')).toBe('kept');

@@ -2,11 +2,12 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { draws } from '../../src/index.ts';
+import { draws, reference, stack, trace } from '../../src/index.ts';
 import type { OnnxNode } from '../../src/node/cpu/onnx.ts';
 import { inOrder } from '../../src/node/cpu/order.ts';
+import { soonerReductions } from '../../src/node/cpu/sooner.ts';
 import { cpu } from '../../src/node/index.ts';
-import { drawn } from './support/compute.ts';
+import { drawn, expectNear } from './support/compute.ts';
 import { unetLike } from './support/unetLike.ts';
 
 const node = (name: string, inputs: string[], count = 1): OnnxNode => ({
@@ -102,5 +103,39 @@ describe('ONNX Runtime', () => {
       .map(Number);
     expect(numbers.length).toBeGreaterThan(300);
     expect(numbers).toEqual([...numbers].sort((a, b) => a - b));
+  });
+});
+
+describe('reductions', () => {
+  const graph = trace((t) => {
+    const x = t.input('x', [4, 8]);
+    const first = x.sin();
+    const second = first.cos();
+    const shared = second.square();
+    const norms = stack([first.square().sum(), second.abs().sum(), shared.sum()]);
+    return { outputs: { norms, shared, wide: second.sum([0]) } };
+  });
+  const places = new Map(graph.nodes.map((node, id) => [node.op, id]));
+
+  it('come right after what they sum up, also through what only they read', () => {
+    const sums = graph.nodes.flatMap(({ op }, id) => (op === 'reduceSum' ? [id] : []));
+    const sooner = soonerReductions(graph);
+    const after = (id: number) => [...sooner].find(([, all]) => all.includes(id))?.[0];
+    expect(sums.map(after)).toEqual([
+      places.get('sin'),
+      places.get('cos'),
+      // The squares are a result of their own.
+      graph.outputs['shared'],
+      places.get('cos'),
+    ]);
+  });
+
+  it('give the same', async () => {
+    const { inputs } = drawn(graph);
+    const [fast, slow] = await Promise.all(
+      [cpu({ threads: 1 }), reference].map((b) => b.compile(graph)),
+    );
+    expectNear(await fast!.run(inputs), await slow!.run(inputs), 20);
+    await fast!.dispose();
   });
 });

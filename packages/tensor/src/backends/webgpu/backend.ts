@@ -4,7 +4,7 @@ import { UserError } from '../../errors.ts';
 import type { Graph } from '../../graph/types.ts';
 import { expandComposites } from '../../graph/walk.ts';
 import { rowNumbersOf } from '../../host/rowNumbers.ts';
-import { signatureOf, takeState, takeWeights } from '../../host/signature.ts';
+import { signatureOf, takeStates, takeWeights } from '../../host/signature.ts';
 import { optimize } from '../../optimize/optimize.ts';
 import type { Weight } from '../../weight.ts';
 import { type Device, usage } from './device.ts';
@@ -54,7 +54,7 @@ async function compileOn(
 ): Promise<Executable> {
   const signature = signatureOf(graph);
   const wanted = takeWeights(signature, weights);
-  for (const [name, value] of Object.entries(state)) takeState(signature, name, value);
+  const first = [...takeStates(signature, state)];
   const spelled = prepare(graph);
   const program = lower(spelled, device.target, { precision });
   const layout = layOut(program, device.target);
@@ -81,7 +81,7 @@ async function compileOn(
       released: () => undefined,
     });
     device.check();
-    for (const [name, value] of Object.entries(state)) await executable.write(name, value);
+    for (const [name, , value] of first) await executable.write(name, value());
     return executable;
   } catch (error) {
     for (const arena of arenas) arena.destroy();

@@ -155,6 +155,15 @@ export class WebgpuExecutable implements Executable {
     });
   }
 
+  /** What lies on the device can only be copied. */
+  view(state: string): Promise<HostArray> {
+    return this.read(state);
+  }
+
+  borrow(state: string, value: HostArray): Promise<void> {
+    return this.write(state, value);
+  }
+
   dispose(): Promise<void> {
     this.#disposed ??= this.#inTurn(async () => {
       await this.#reading;

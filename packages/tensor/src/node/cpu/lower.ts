@@ -17,6 +17,7 @@ import type { Lowering, LowerRule, WeightSource } from './lowering.ts';
 import type { OnnxModel, OnnxNode, OnnxValue } from './onnx.ts';
 import { inOrder } from './order.ts';
 import { rules, scalarOf, unswapped } from './rules.ts';
+import { soonerReductions } from './sooner.ts';
 
 const unreshaped = (at: Lowering, id: NodeId): NodeId => {
   const node = at.node(id);
@@ -150,8 +151,10 @@ export function lower(
   };
 
   // In the order of the graph, so that the plan of memory follows the order of tracing; nodes that others absorb are left to them.
+  const sooner = soonerReductions(spelled);
   spelled.nodes.forEach((node, id) => {
     if (live[id] && !absorbed(node, id)) value(id);
+    for (const reduction of sooner.get(id) ?? []) if (live[reduction]) value(reduction);
   });
   function absorbed(node: AnyNode, id: NodeId): boolean {
     return (

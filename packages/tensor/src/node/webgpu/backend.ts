@@ -55,7 +55,9 @@ function patient(executable: Executable): Executable {
     memory: executable.memory,
     run: (inputs) => patiently(executable.run(inputs)),
     read: (state) => patiently(executable.read(state)),
+    view: (state) => patiently(executable.view(state)),
     write: (state, value) => executable.write(state, value),
+    borrow: (state, value) => executable.borrow(state, value),
     dispose: () => executable.dispose(),
   };
 }
