@@ -47,6 +47,8 @@ export interface Executable {
 
 export interface Backend {
   readonly name: 'cpu' | 'webgpu' | 'reference' | 'null';
+  /** `f16`: frozen weights and intermediates are kept in f16, so that losses have to be scaled before they are differentiated. By default f32. */
+  readonly precision?: 'f32' | 'f16';
   /** Throws UserError where a weight is missing or has another shape. */
   compile(graph: Graph, options?: CompileOptions): Promise<Executable>;
 }

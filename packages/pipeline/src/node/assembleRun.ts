@@ -134,6 +134,7 @@ export async function assembleRun(
     clipSkip: recipe.clipSkip,
     recompute: recipe.recompute,
     steps: recipe.steps,
+    lossScaling: backend.precision === 'f16',
   };
   const shape = source && (await problems.gather(() => stepShape(source, attached!, recipe)));
   const train =

@@ -22,6 +22,7 @@ import {
 import { averageState, trainableState } from '../training/update.ts';
 import { gateInput, isWholeRun, isWithin, numberInput, type Phase } from '../training/phases.ts';
 import type { Trainable } from '../training/trainables.ts';
+import { LossScale } from './lossScale.ts';
 import { type HostArrays, recordedTensors, stepInputs } from './stepInputs.ts';
 
 /** What a step says about itself. */
@@ -63,6 +64,8 @@ export interface TrainerParts {
 const PATIENCE = 5;
 /** Steps within which each trained tensor is expected to get a gradient. */
 const FIRST = 10;
+/** The loss scale among a run's states. */
+const LOSS_SCALE = 'loss scale';
 /** In fewer steps some get none: a factor whose partner starts at zero, for one. */
 const FEWEST = 3;
 
@@ -85,6 +88,8 @@ export class Trainer {
   /** Trained tensors that no gradient has reached yet, and the steps that were watched. */
   readonly #unreached: Set<string>;
   #watched = 0;
+  /** Where intermediates are f16. */
+  #lossScale: LossScale | undefined;
 
   /**
    * @param initial the trainables' first values, by their names
@@ -97,6 +102,7 @@ export class Trainer {
   ) {
     this.#parts = parts;
     this.#unreached = new Set(trainedFromTheStart(parts));
+    if (parts.settings.lossScaling) this.#lossScale = new LossScale();
     this.#states = parts.train.graph.nodes.flatMap((node) =>
       node.op === 'input' && node.attrs.state ? [node.attrs.name] : [],
     );
@@ -148,16 +154,19 @@ export class Trainer {
         numbers[gateInput(phase)] = scalar(isWithin(phase, this.#step) ? 1 : 0);
       for (const [name, schedule] of Object.entries(optimizer.numbers))
         numbers[numberInput(name, phase.from)] = scalar(
-          schedule.at(Math.max(0, this.#step - phase.from)),
+          // As in PyTorch, the optimizer does not count steps that it never saw.
+          schedule.at(Math.max(0, this.#step - phase.from - (this.#lossScale?.skipped ?? 0))),
         );
     }
 
     if (train.progress)
       numbers['progress'] = scalar(Math.min(1, this.#step / Math.max(1, settings.steps! - 1)));
+    if (this.#lossScale) numbers['loss.scale'] = scalar(this.#lossScale.scale);
     if (ema) numbers['ema.rate'] = scalar(ema.rate.at(this.#step));
     const losses: number[] = [];
     let gradNorm = 0;
     let norms: HostArray | undefined;
+    const overflows: string[] = [];
     for (let micro = 0; micro < accumulate; micro++) {
       const k = this.#step * accumulate + micro;
       const inputs = await this.#inputs(k);
@@ -168,11 +177,17 @@ export class Trainer {
       const loss = result['loss']!.get();
       gradNorm = result['gradNorm']!.get();
       norms = result['norms'];
-      if (!Number.isFinite(loss) || !Number.isFinite(gradNorm))
+      if (this.#lossScale && Number.isFinite(loss) && !Number.isFinite(gradNorm)) {
+        overflows.push(this.#lossScale.overflow(this.#step + 1));
+        numbers['loss.scale'] = scalar(this.#lossScale.scale);
+      } else if (!Number.isFinite(loss) || !Number.isFinite(gradNorm))
         throw this.#notFinite(k, loss, gradNorm);
       losses.push(loss);
     }
-    this.#listen(gradNorm);
+    if (overflows.length === 0) {
+      this.#lossScale?.success();
+      this.#listen(gradNorm);
+    }
     this.#step++;
     return {
       step: this.#step,
@@ -180,7 +195,7 @@ export class Trainer {
       losses,
       lr: this.#rateAt(this.#step - 1),
       gradNorm,
-      warnings: this.#watch(norms!),
+      warnings: overflows.length > 0 ? overflows : this.#watch(norms!),
       seconds: (performance.now() - started) / 1000,
     };
   }
@@ -217,15 +232,20 @@ export class Trainer {
     const executable = await this.compile();
     const values = new Map<string, HostArray>();
     for (const name of this.#states) values.set(name, await executable.view(name));
+    if (this.#lossScale) values.set(LOSS_SCALE, this.#lossScale.save());
     return values;
   }
 
   /** Goes on from states that `states` gave after `step` steps. Throws UserError where they are not this run's. */
   async restore(
     step: number,
-    states: ReadonlyMap<string, StateValue>,
+    saved: ReadonlyMap<string, StateValue>,
     where: string,
   ): Promise<void> {
+    // Whether it is there says what the run was computed in, which may change from one part of it to the next.
+    const states = new Map(saved);
+    const lossScale = states.get(LOSS_SCALE);
+    states.delete(LOSS_SCALE);
     const missing = this.#states.filter((name) => !states.has(name));
     const unknown = [...states.keys()].filter((name) => !this.#states.includes(name));
     if (missing.length > 0 || unknown.length > 0)
@@ -236,6 +256,7 @@ export class Trainer {
     if (executable)
       for (const [name, value] of states) await executable.write(name, valueOf(value));
     else this.#initial = Object.fromEntries(states);
+    if (this.#lossScale && lossScale) this.#lossScale = LossScale.from(valueOf(lossScale));
     this.#step = step;
     this.#next = undefined;
   }

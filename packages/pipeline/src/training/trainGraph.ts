@@ -59,12 +59,14 @@ export interface TrainSettings {
   readonly recompute: boolean;
   /** Steps of the whole run, where they are known. */
   readonly steps?: number | undefined;
+  /** The loss is multiplied by the input `loss.scale` before it is differentiated, and the gradients divided by it: for intermediates in f16. */
+  readonly lossScaling?: boolean | undefined;
 }
 
 export interface TrainGraph {
   /**
    * Inputs: `latent_mean`, `latent_std` (unscaled) and the draw `posterior_noise`, or `latents`; `pixel_values` and `progress` where the objective asked for them; `input_ids`, where prompts are emphasised with `multipliers`, or `context`; `weight`; all draws; learning rates `lr.INDEX`;
-   * the optimizer's `number.NAME`, and again for each clock that begins later; `ema.rate` where averages are kept; `trained FROM-TO` for each phase that is not the whole run; `update` (1 where this micro-step ends a step, else 0) where gradients are accumulated.
+   * the optimizer's `number.NAME`, and again for each clock that begins later; `ema.rate` where averages are kept; `loss.scale` where losses are scaled; `trained FROM-TO` for each phase that is not the whole run; `update` (1 where this micro-step ends a step, else 0) where gradients are accumulated.
    * Outputs: `loss` of this micro-step, `gradNorm` of the gradient accumulated so far (before clipping), `norms` of its parts, in the order of `trained`.
    */
   readonly graph: Graph;
@@ -105,7 +107,7 @@ export function trainGraph(
       progress: () => (progress ??= progressInput(t, settings)),
     });
     draws = [...traced.specs.values()];
-    const gradients = gradientsOf(loss, values, attached);
+    const gradients = scaledGradientsOf(t, loss, values, attached, settings);
     trained = Object.keys(gradients);
     return withUpdate(t, attached, settings, values, loss, gradients);
   });
@@ -266,6 +268,21 @@ export function textStates(
     multipliers.reshape(chunks),
     how,
   ).reshape(states.shape);
+}
+
+function scaledGradientsOf(
+  t: Tracer,
+  loss: Tensor,
+  values: ReadonlyMap<string, Tensor>,
+  attached: Attached,
+  { lossScaling = false }: TrainSettings,
+): Record<string, Tensor> {
+  if (!lossScaling) return gradientsOf(loss, values, attached);
+  const scale = t.input('loss.scale', []);
+  const scaled = gradientsOf(loss.mul(scale), values, attached);
+  return Object.fromEntries(
+    Object.entries(scaled).map(([name, gradient]) => [name, gradient.div(scale)]),
+  );
 }
 
 /** The gradient of each trainable that the loss depends on. */
