@@ -59,4 +59,5 @@ export type { DataCounts } from './batches/source.ts';
 export type { StepReport } from './run/trainer.ts';
 export { type Base, latentSizeProblem } from './training/base.ts';
 export { layerGlob } from './training/layerGlob.ts';
+export { type StepOutline, traceStep } from './training/traceStep.ts';
 export { tracedSchedule } from './training/tracedSchedule.ts';

@@ -16,6 +16,12 @@ export type { ConvAttributes, DType, Graph, Shape, TensorType } from './graph/ty
 export { apply, literal, type TensorLike, Tensor } from './trace/tensor.ts';
 export { arange, concat, full, stack, trace, type Traced, type Tracer } from './trace/trace.ts';
 export type { StorageType, Weight } from './weight.ts';
+export {
+  type Card,
+  type KernelRow,
+  planStep,
+  type StepPlan,
+} from './backends/webgpu/report.ts';
 export { nullBackend } from './backends/null/backend.ts';
 export { reference } from './backends/reference/backend.ts';
 export { valueOf } from './host/valueOf.ts';
