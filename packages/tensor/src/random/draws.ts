@@ -3,7 +3,7 @@ import type { NdArray } from 'ndarray';
 import { UserError } from '../errors.ts';
 import { type Shape, showShape, sizeOf } from '../graph/types.ts';
 import { hostArray } from '../host/array.ts';
-import { philox, type Words2 } from './philox.ts';
+import { philoxInto, type Words2 } from './philox.ts';
 
 /**
  * Random arrays that depend on nothing but the seed, the name of their use and the step: no draw moves another. All are made in double precision from the words of Philox4x32-10 with the seed as its
@@ -76,11 +76,11 @@ function wordsOf(key: Words2, name: string, step: number): () => number {
   const low = Number(hash & 0xffffffffn);
   const high = Number(hash >> 32n);
   let block = 0;
-  let words: readonly number[] = [];
-  let used = 0;
+  const words = new Uint32Array(4);
+  let used = words.length;
   return () => {
     if (used === words.length) {
-      words = philox([block++, step, low, high], key);
+      philoxInto(words, block++, step, low, high, key);
       used = 0;
     }
     return words[used++]!;

@@ -18,11 +18,25 @@ function multiplyHigh(a: number, b: number): number {
   const bHigh = b >>> 16;
   const middle = aHigh * bLow + ((aLow * bLow) >>> 16);
   const other = aLow * bHigh + (middle & 0xffff);
-  return (aHigh * bHigh + Math.floor(middle / 0x10000) + (other >>> 16)) >>> 0;
+  return (aHigh * bHigh + (middle >>> 16) + (other >>> 16)) >>> 0;
 }
 
 /** The four random words (0 to 2^32 - 1) of one counter. */
-export function philox([c0, c1, c2, c3]: Words4, [k0, k1]: Words2): Words4 {
+export function philox(counter: Words4, key: Words2): Words4 {
+  const words = new Uint32Array(4);
+  philoxInto(words, ...counter, key);
+  return [words[0]!, words[1]!, words[2]!, words[3]!];
+}
+
+/** Writes them to `to`, and allocates nothing: training draws tens of thousands a step. */
+export function philoxInto(
+  to: Uint32Array,
+  c0: number,
+  c1: number,
+  c2: number,
+  c3: number,
+  [k0, k1]: Words2,
+): void {
   let [a, b, c, d] = [c0 >>> 0, c1 >>> 0, c2 >>> 0, c3 >>> 0];
   let [p, q] = [k0, k1];
   for (let round = 0; round < ROUNDS; round++) {
@@ -30,9 +44,15 @@ export function philox([c0, c1, c2, c3]: Words4, [k0, k1]: Words2): Words4 {
     const low0 = Math.imul(M0, a) >>> 0;
     const high1 = multiplyHigh(M1, c);
     const low1 = Math.imul(M1, c) >>> 0;
-    [a, b, c, d] = [(high1 ^ b ^ p) >>> 0, low1, (high0 ^ d ^ q) >>> 0, low0];
+    a = (high1 ^ b ^ p) >>> 0;
+    b = low1;
+    c = (high0 ^ d ^ q) >>> 0;
+    d = low0;
     p = (p + W0) | 0;
     q = (q + W1) | 0;
   }
-  return [a, b, c, d];
+  to[0] = a;
+  to[1] = b;
+  to[2] = c;
+  to[3] = d;
 }
