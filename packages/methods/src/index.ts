@@ -80,6 +80,11 @@ export {
   UserError,
 } from '@sdft/tensor';
 export { type CpuOptions, cpu } from '@sdft/tensor/node';
+export {
+  autoencoder,
+  type AutoencoderOptions,
+  autoencoderPreset,
+} from './autoencoder/autoencoder.ts';
 export { fullFineTune, type FullFineTuneOptions, fullPreset } from './full/fullFineTune.ts';
 export { dreamBooth, type DreamBoothOptions, dreamBoothPreset } from './dreambooth/dreamBooth.ts';
 export {
@@ -97,6 +102,7 @@ export { pivotal, pivotalPreset } from './pivotal/pivotal.ts';
 export type { PivotalOptions } from './pivotal/settings.ts';
 export { type Png, readPng } from './png/readPng.ts';
 export { denoise, type DenoiseOptions } from './objectives/denoise.ts';
+export { reconstruct, type ReconstructOptions } from './objectives/reconstruct.ts';
 export { superResolve, type SuperResolveOptions } from './objectives/superResolve.ts';
 export { withPrior, type WithPriorOptions } from './objectives/withPrior.ts';
 export {

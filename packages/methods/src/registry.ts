@@ -18,6 +18,7 @@ import {
   type RunOptions,
 } from '@sdft/pipeline';
 import { z } from 'zod';
+import { autoencoderPreset } from './autoencoder/autoencoder.ts';
 import { dreamBoothPreset } from './dreambooth/dreamBooth.ts';
 import { fullPreset } from './full/fullFineTune.ts';
 import { hypernetworkPreset } from './hypernetwork/hypernetwork.ts';
@@ -25,7 +26,12 @@ import { hypernetworkKind } from './hypernetwork/hypernetworkKind.ts';
 import { loraPreset } from './lora/lora.ts';
 import { loraKind } from './lora/loraKind.ts';
 import { denoise } from './objectives/denoise.ts';
-import { denoiseSettings, superResolveSettings } from './objectives/settings.ts';
+import { reconstruct } from './objectives/reconstruct.ts';
+import {
+  denoiseSettings,
+  reconstructSettings,
+  superResolveSettings,
+} from './objectives/settings.ts';
 import { superResolve } from './objectives/superResolve.ts';
 import { withPrior } from './objectives/withPrior.ts';
 import { embeddingKind } from './textual-inversion/embeddingKind.ts';
@@ -45,6 +51,7 @@ const adapting = {
 /** Methods by the name of their command. */
 export const presets: Readonly<Record<string, Preset>> = {
   ...adapting,
+  autoencoder: autoencoderPreset as Preset,
   dreambooth: dreamBoothPreset(adapting.full, Object.values(adapting)),
   'super-resolution': superResolutionPreset(adapting.full, Object.values(adapting)),
 };
@@ -82,6 +89,12 @@ export const objectives: Readonly<Record<string, NamedObjective>> = {
       'denoise for models that enlarge pictures, which are given the picture reduced as well',
     schema: superResolveSettings,
     make: (settings): Objective<Needs> => superResolve(settings),
+  },
+  reconstruct: {
+    name: 'reconstruct',
+    summary: 'the difference between pictures and what the autoencoder makes of them',
+    schema: reconstructSettings,
+    make: (settings): Objective<Needs> => reconstruct(settings),
   },
   'with-prior': {
     name: 'with-prior',

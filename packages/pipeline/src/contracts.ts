@@ -2,7 +2,7 @@
  * @file What a method is made of: adapters say what is trainable and where it attaches, objectives say what is asked of the model.
  * A new method implements one or both of these and touches nothing else.
  */
-import type { Layer as LayerInfo, ScheduleConfig } from '@sdft/models';
+import type { Layer as LayerInfo, Posterior, ScheduleConfig } from '@sdft/models';
 import type { ScheduledNumber } from '@sdft/optim';
 import type { HostArray, StateValue, Tensor } from '@sdft/tensor';
 import type { Preset } from './recipe/preset.ts';
@@ -55,9 +55,9 @@ export interface HostDraws {
 export interface Batch {
   readonly size: number;
   readonly instances: number;
-  /** [B, latentChannels, h, w] f32, scaled: what the U-Net works on. */
+  /** [B, latentChannels, h, w] f32, scaled: what the U-Net works on. Made with the frozen autoencoder, once an objective has asked for them. */
   readonly latents: Tensor;
-  /** [B, L, crossAttentionDim] f32: the text states; computed in the graph where a part of the text side is trained. */
+  /** [B, L, crossAttentionDim] f32: the text states; computed in the graph where a part of the text side is trained, and only once an objective has asked for them. */
   readonly context: Tensor;
   /** Multiplies the squared error before its mean; broadcasts over the latents' shape. */
   readonly weight?: Tensor;
@@ -96,6 +96,10 @@ export interface Models {
    * @throws UserError where it takes other channels
    */
   unet(noisy: Tensor, t: Tensor, context: Tensor, classLabels?: Tensor): Tensor;
+  /** The autoencoder's encoder: pixels [B,3,H,W] in -1..1 to the Gaussian of their latents, unscaled. */
+  encode(pixels: Tensor): Posterior;
+  /** Its decoder: latents [B,C,h,w], unscaled, to pixels [B,3,H,W], about -1..1. */
+  decode(latents: Tensor): Tensor;
   readonly schedule: Schedule;
   /** Of upscaling models: the schedule by which small pictures get their noise, and how many levels of it the U-Net knows; 0 is the least noise. */
   readonly lowRes?: { readonly schedule: Schedule; readonly levels: number } | undefined;

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { huberSchedules, lossTypes } from './elementLoss.ts';
 import { snrWeightsForV } from './lossWeights.ts';
+import { pixelLosses } from './reconstruct.ts';
 
 /** What a recipe can say of the objective `denoise`. */
 export const denoiseSettings = z.strictObject({
@@ -117,3 +118,31 @@ export const augmentationSettings = z.strictObject({
 
 /** What a recipe can say of the objective `super-resolve`. */
 export const superResolveSettings = augmentationSettings.extend(denoiseSettings.shape);
+
+/** What a recipe can say of the objective `reconstruct`. */
+export const reconstructSettings = z.strictObject({
+  pixelLoss: z
+    .enum(pixelLosses)
+    .meta({
+      flag: '--pixel-loss <name>',
+      description: 'what becomes of each difference between pixels: its size (l1), or its square',
+    })
+    .optional(),
+  gradientWeight: z
+    .number()
+    .min(0)
+    .meta({
+      flag: '--gradient-weight <x>',
+      description: 'how much differences between neighbouring pixels count; 0.5 by default',
+    })
+    .optional(),
+  klWeight: z
+    .number()
+    .min(0)
+    .meta({
+      flag: '--kl-weight <x>',
+      description:
+        "how much the latents' distance from a standard Gaussian counts; 1e-3 by default",
+    })
+    .optional(),
+});

@@ -58,6 +58,8 @@ export async function evaluate(objective: Objective<Needs>, given: Given): Promi
         noisy = sample;
         return predicted;
       },
+      encode: unused,
+      decode: unused,
       schedule: tracedSchedule(t, schedule),
     };
     const batch = {
@@ -83,3 +85,7 @@ export async function evaluate(objective: Objective<Needs>, given: Given): Promi
   const drawn = new Set(Object.keys(inputs).filter((name) => !ours.includes(name)));
   return { losses: losses!, noisy: noisy!, drawn };
 }
+
+const unused = (): never => {
+  throw new Error('only the U-Net is asked here');
+};

@@ -20,20 +20,26 @@ export const nothing: Applied = {
   attached: { trainables: [], rates: [], phases: [], at: new Map(), layers: [], text: false },
 };
 
-/** `pixels` [1,3,H,W] in -1..1 -> `mean` and `std` [1,C,h,w] of the posterior, unscaled. */
-export const encodePictureGraph = (base: Base, height: number, width: number): Graph =>
+/** `pixels` [B,3,H,W] in -1..1 -> `mean` and `std` [B,C,h,w] of the posterior, unscaled. */
+export const encodePictureGraph = (base: Base, height: number, width: number, batch = 1): Graph =>
   trace((t) => {
-    const pixels = t.input('pixels', [1, base.vae.inChannels, height, width]);
+    const pixels = t.input('pixels', [batch, base.vae.inChannels, height, width]);
     const { mean, logvar } = vaeEncode(new Scope(t, 'vae'), base.vae, pixels);
     return { outputs: { mean, std: logvar.mul(0.5).exp() } };
   });
 
 /** `latents` [1,C,h,w], scaled -> `pixels` [1,3,H,W], about -1..1. */
-export const decodePictureGraph = (base: Base, height: number, width: number): Graph =>
+export const decodePictureGraph = (
+  base: Base,
+  height: number,
+  width: number,
+  applied: Applied,
+): Graph =>
   trace((t) => {
     const latents = t.input('latents', [1, base.vae.latentChannels, height, width]);
     const unscaled = latents.div(base.vae.scalingFactor).add(base.vae.shiftFactor);
-    return { outputs: { pixels: vaeDecode(new Scope(t, 'vae'), base.vae, unscaled) } };
+    const scope = new Scope(t, 'vae', statePatches(t, applied));
+    return { outputs: { pixels: vaeDecode(scope, base.vae, unscaled) } };
   });
 
 /** `input_ids` [1, tokens] -> `context` [1, tokens, width]. */

@@ -36,6 +36,9 @@ export interface Prompts {
   multipliers(prompt: string, windows: number): number[] | undefined;
 }
 
+/** Prompts whose ids are kept: of 77 numbers each, some ten megabytes. */
+const MOST_KNOWN = 20_000;
+
 /** Throws UserError where a taught word exists already. */
 export function promptsOf(
   base: Base,
@@ -63,13 +66,21 @@ export function promptsOf(
     const missing = Math.max(0, windows - own.length);
     return [...own, ...Array.from({ length: missing }, () => chunks('')[0]!)];
   };
+  /** Ids of prompts that were asked for before: a run sees the same captions again and again. */
+  const known = new Map<string, number[]>();
+  const ids = (prompt: string, windows: number): number[] => {
+    const key = `${windows} ${prompt}`;
+    const found = known.get(key) ?? rows(filled(prompt, windows).flatMap((chunk) => chunk.ids));
+    if (known.size < MOST_KNOWN) known.set(key, found);
+    return found;
+  };
   return {
     tokenizer,
     taught: words,
     window,
     windowsOf: (prompt) => (cut ? 1 : chunks(prompt).length),
     cutOff: (prompt) => (cut ? padded(prompt).truncated : undefined),
-    ids: (prompt, windows) => rows(filled(prompt, windows).flatMap(({ ids }) => ids)),
+    ids,
     multipliers: (prompt, windows) => {
       const all = filled(prompt, windows).flatMap(({ multipliers }) => multipliers);
       return all.every((multiplier) => multiplier === 1) ? undefined : all;

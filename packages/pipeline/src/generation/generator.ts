@@ -174,7 +174,7 @@ export class Generator {
       }
       for (let i = 0; i < size && first + i < n; i++) {
         const own = latents.slice(i * one, (i + 1) * one);
-        const made = await this.#decoded(own, height, width, seed + first + i);
+        const made = await this.#decoded(own, [height, width], seed + first + i, present, options);
         generated.push(made);
         await options.onPicture?.(made, first + i);
       }
@@ -271,15 +271,18 @@ export class Generator {
 
   async #decoded(
     latents: Float32Array,
-    height: number,
-    width: number,
+    [height, width]: readonly [number, number],
     seed: number,
+    present: PresentValues,
+    { strengths }: GenerateOptions,
   ): Promise<Generated> {
     const shape = [this.#base.vae.latentChannels, height, width];
-    const decoder = await this.#executables.get(`vae-decode ${height}x${width}`, () => ({
-      graph: decodePictureGraph(this.#base, height, width),
-      weights: this.#base.weights,
-    }));
+    const decoder = await this.#ready(
+      `vae-decode ${height}x${width}`,
+      () => decodePictureGraph(this.#base, height, width, this.#applied),
+      present,
+      strengths,
+    );
     const { pixels } = await decoder.run({
       latents: hostArray(latents, [1, ...shape]) as HostArray,
     });

@@ -1,12 +1,12 @@
 /** @file From the parts of a run to the run: everything is checked, nothing is computed. */
 import { type ImageSet, loader, type Provides } from '@sdft/data';
-import { clipTextLayers, scalingOf, unetLayers } from '@sdft/models';
+import { clipTextLayers, scalingOf, unetLayers, vaeLayers } from '@sdft/models';
 import { learningRate } from '@sdft/optim';
 import { type Backend, draws, nullBackend, UserError } from '@sdft/tensor';
 import { cpu } from '@sdft/tensor/node';
 import { dataSource } from '../batches/dataSource.ts';
 import type { BatchSource } from '../batches/source.ts';
-import type { Adapter } from '../contracts.ts';
+import type { Adapter, NewToken } from '../contracts.ts';
 import { Executables } from '../encoding/executables.ts';
 import { encodeTextGraph, nothing } from '../encoding/graphs.ts';
 import { PictureEncoder } from '../encoding/pictureEncoder.ts';
@@ -21,6 +21,7 @@ import type { Recipe } from '../recipe/schema.ts';
 import { planOf } from '../run/planOf.ts';
 import type { Run } from '../run/run.ts';
 import { Trainer } from '../run/trainer.ts';
+import { type Base, latentSizeProblem } from '../training/base.ts';
 import { lengthOf, within } from '../training/phases.ts';
 import { attach, type Attached } from '../training/trainables.ts';
 import { type StepShape, trainGraph } from '../training/trainGraph.ts';
@@ -39,6 +40,8 @@ import { TrainingRun } from './trainingRun.ts';
 export interface RunOptions {
   /** Default: `cpu()`. */
   readonly backend?: Backend | undefined;
+  /** Pictures that are open already, in place of the folder that the recipe's `data` names. Its settings of captions and mirroring are those of the set. */
+  readonly images?: ImageSet | ImageSet<Provides> | undefined;
   /** Train on the batches and draws of this record instead of data. */
   readonly replay?: string | undefined;
   /** Write every batch and draw to this file. */
@@ -55,6 +58,8 @@ export interface RunOptions {
   readonly rehearse?: boolean | undefined;
   /** Bytes of encoded pictures that are kept. Default 512 MiB. */
   readonly latentBytes?: number | undefined;
+  /** Pictures that the VAE encodes at a time: more are faster on a GPU, and may differ in the last bits from what each alone would give. Default 1. */
+  readonly encodeBatch?: number | undefined;
   /** Bytes that compiled networks beside the training step may take, weights aside. Default 1 GiB. */
   readonly executableBytes?: number | undefined;
 }
@@ -66,7 +71,7 @@ export async function assembleRun(
 ): Promise<Run> {
   const { adapters, objective, optimizer } = composition;
   let { recipe } = composition;
-  const { backend = cpu(), relativeTo = '', rehearse = false } = options;
+  const { backend = cpu(), relativeTo = '' } = options;
   const problems = new Problems();
 
   const folder = options.logDir === undefined ? undefined : new RunFolder(options.logDir);
@@ -74,7 +79,7 @@ export async function assembleRun(
   if (!folder && (recipe.preview?.every !== undefined || recipe.save?.every !== undefined))
     problems.add('save.every and preview.every need a folder for the run: give it a logDir');
   await problems.gather(() => checkEnding(recipe.save?.out, adapters));
-  if (!recipe.data && options.replay === undefined)
+  if (!recipe.data && !options.images && options.replay === undefined)
     problems.add('there are no pictures: say data: { images: FOLDER }, or replay a record');
   const base = await problems.gather(() => openBaseOf(recipe, relativeTo));
   if (base && recipe.preview?.every !== undefined)
@@ -82,21 +87,28 @@ export async function assembleRun(
   if (base && recipe.preview) await problems.gather(() => checkPreview(base, recipe.preview!));
   const words = adapters.flatMap(({ tokens = [] }) => tokens);
   const opened =
-    recipe.data && options.replay === undefined
-      ? await problems.gather(() => openData(recipe, base, words, { relativeTo, rehearse }))
+    options.replay === undefined
+      ? await problems.gather(() => dataOf(recipe, base, words, options))
       : undefined;
   const set = opened?.set;
   recipe = opened?.recipe ?? recipe;
   const attached =
     base &&
     (await problems.gather(() =>
-      attach(adapters, [...unetLayers(base.unet), ...clipTextLayers(base.textEncoder)]),
+      attach(adapters, [
+        ...unetLayers(base.unet),
+        ...clipTextLayers(base.textEncoder),
+        ...vaeLayers(base.vae),
+      ]),
     ));
   const prompts = base && (await problems.gather(() => promptsOf(base, words, recipe)));
   problems.throw();
 
   const executables = new Executables(backend, options.executableBytes ?? 2 ** 30);
-  const encoder = new PictureEncoder(base!, executables, options.latentBytes ?? 2 ** 29);
+  const encoder = new PictureEncoder(base!, executables, {
+    budget: options.latentBytes ?? 2 ** 29,
+    batch: options.encodeBatch ?? 1,
+  });
   const source = await problems.gather(() =>
     options.replay !== undefined
       ? replaySource(under(relativeTo, options.replay), base!, encoder, {
@@ -200,6 +212,24 @@ export async function assembleRun(
     record,
     relativeTo,
   });
+}
+
+/** The pictures: those that are open, or else those that the recipe names. */
+async function dataOf(
+  recipe: ResolvedRecipe,
+  base: Base | undefined,
+  words: readonly NewToken[],
+  { images, relativeTo = '', rehearse = false }: RunOptions,
+): Promise<Awaited<ReturnType<typeof openData>> | undefined> {
+  if (!images)
+    return recipe.data ? openData(recipe, base, words, { relativeTo, rehearse }) : undefined;
+  const problem = base && latentSizeProblem(base, images);
+  if (problem !== undefined)
+    throw new UserError(`pictures of ${images.width} x ${images.height} pixels: ${problem}`);
+  const data = images.spec as NonNullable<Recipe['data']>;
+  // Data without class images is data that may have some.
+  const set = images as ImageSet<Provides>;
+  return { set, recipe: { ...recipe, data }, missing: undefined };
 }
 
 /** Throws UserError where an adapter cannot write such a file. */

@@ -62,7 +62,13 @@ export class TrainingRun implements Run {
 
   async *steps(
     count?: number,
-    { signal }: { readonly signal?: AbortSignal | undefined } = {},
+    {
+      signal,
+      rateFactor,
+    }: {
+      readonly signal?: AbortSignal | undefined;
+      readonly rateFactor?: (() => number) | undefined;
+    } = {},
   ): AsyncGenerator<Report, void, undefined> {
     const { trainer, record, folder } = this.#parts;
     const last = this.#lastStep(count);
@@ -77,7 +83,7 @@ export class TrainingRun implements Run {
     try {
       while (trainer.step < last && !signal?.aborted) {
         await this.#begin();
-        const report = await this.#standing.move(() => trainer.advance());
+        const report = await this.#standing.move(() => trainer.advance(rateFactor?.()));
         await folder?.addMetrics(metricLines(report));
         yield { ...report, written: await this.#written() };
       }

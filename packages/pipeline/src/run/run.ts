@@ -53,13 +53,17 @@ export interface Run extends AsyncDisposable {
   /** The folder of this run, where it has one. */
   readonly folder: string | undefined;
   /**
-   * Takes `count` steps (by default all that the recipe has left), one each time it is asked. `signal` stops it after the step that is being computed.
+   * Takes `count` steps (by default all that the recipe has left), one each time it is asked. `signal` stops it after the step that is being computed. `rateFactor` is asked before
+   * each step for a number that all learning rates are multiplied with, so that a caller's clock can have a say in them; such steps are not repeated by a recipe alone.
    *
    * @throws UserError where loss or gradient are not finite, no gradient arrives, pictures or files fail, or more steps are asked for than there are
    */
   steps(
     count?: number,
-    options?: { readonly signal?: AbortSignal | undefined },
+    options?: {
+      readonly signal?: AbortSignal | undefined;
+      readonly rateFactor?: (() => number) | undefined;
+    },
   ): AsyncGenerator<Report, void, undefined>;
   /**
    * Writes what was trained; the extension chooses the layout. With several adapters each has a file of its own, `STEM.ADAPTER.EXTENSION`.

@@ -11,16 +11,16 @@ export async function stepInputs(
   batch: MicroBatch,
   k: number,
   shape: StepShape,
-  { draws, pixels }: Pick<TrainGraph, 'draws' | 'pixels'>,
+  { draws, takes }: Pick<TrainGraph, 'draws' | 'takes'>,
   promptEncoder: PromptEncoder,
 ): Promise<HostArrays> {
   const [pictures, prompts] = await Promise.all([
-    pictureInputs(batch, shape),
-    promptInputs(batch, shape, promptEncoder),
+    takes.latents ? pictureInputs(batch, shape) : {},
+    takes.prompts ? promptInputs(batch, shape, promptEncoder) : {},
   ]);
   return {
     ...pictures,
-    ...(pixels && { pixel_values: await batch.pixels() }),
+    ...(takes.pixels && { pixel_values: await batch.pixels() }),
     ...prompts,
     ...(shape.weight && { weight: batch.weight() }),
     ...Object.fromEntries(draws.map((spec) => [spec.name, source.draw(spec, k)])),
@@ -32,11 +32,11 @@ export async function recordedTensors(
   source: BatchSource,
   batch: MicroBatch,
   k: number,
-  { draws, pixels }: Pick<TrainGraph, 'draws' | 'pixels'>,
+  { draws, takes }: Pick<TrainGraph, 'draws' | 'takes'>,
 ): Promise<HostArrays> {
   const ready = source.pictures === 'latents';
   return {
-    ...((pixels || !ready) && { pixel_values: await batch.pixels() }),
+    ...((takes.pixels || !ready) && { pixel_values: await batch.pixels() }),
     ...(ready && { latents: batch.latents() }),
     ...(batch.ids ? { input_ids: idArray(batch.ids) } : { context: batch.context() }),
     ...(batch.multipliers && { multipliers: multiplierArray(batch.multipliers) }),

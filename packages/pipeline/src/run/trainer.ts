@@ -138,16 +138,19 @@ export class Trainer {
   /**
    * Does one step.
    *
-   * @throws UserError where loss or gradient are not finite (every state is as before), where no gradient arrives over the first steps, or where a picture cannot be read
+   * @param factor what all learning rates are multiplied with
+   * @throws UserError where the factor is negative, or loss or gradient are not finite (every state is as before), where no gradient arrives over the first steps, or where a picture cannot be read
    */
-  async advance(): Promise<StepReport> {
+  async advance(factor = 1): Promise<StepReport> {
+    if (!(factor >= 0 && Number.isFinite(factor)))
+      throw new UserError(`steps: rateFactor must give a number, 0 or more, got ${factor}`);
     const { train, settings, rates, phases } = this.#parts;
     const executable = await this.compile();
     const started = performance.now();
     const { accumulate, optimizer, ema } = settings;
     const numbers: HostArrays = {};
     rates.forEach((rate, i) => {
-      numbers[`lr.${i}`] = scalar(rate.at(this.#step));
+      numbers[`lr.${i}`] = scalar(factor * rate.at(this.#step));
     });
     for (const phase of phases) {
       if (!isWholeRun(phase))
@@ -159,7 +162,7 @@ export class Trainer {
         );
     }
 
-    if (train.progress)
+    if (train.takes.progress)
       numbers['progress'] = scalar(Math.min(1, this.#step / Math.max(1, settings.steps! - 1)));
     if (this.#lossScale) numbers['loss.scale'] = scalar(this.#lossScale.scale);
     if (ema) numbers['ema.rate'] = scalar(ema.rate.at(this.#step));
@@ -193,7 +196,7 @@ export class Trainer {
       step: this.#step,
       loss: losses.reduce((sum, loss) => sum + loss, 0) / accumulate,
       losses,
-      lr: this.#rateAt(this.#step - 1),
+      lr: factor * this.#rateAt(this.#step - 1),
       gradNorm,
       warnings: overflows.length > 0 ? overflows : this.#watch(norms!),
       seconds: (performance.now() - started) / 1000,

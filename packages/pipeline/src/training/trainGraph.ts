@@ -6,6 +6,8 @@ import {
   type ScalingEmphasis,
   Scope,
   unet,
+  vaeDecode,
+  vaeEncode,
 } from '@sdft/models';
 import type { Ema, Optimizer } from '@sdft/optim';
 import {
@@ -65,18 +67,32 @@ export interface TrainSettings {
 
 export interface TrainGraph {
   /**
-   * Inputs: `latent_mean`, `latent_std` (unscaled) and the draw `posterior_noise`, or `latents`; `pixel_values` and `progress` where the objective asked for them; `input_ids`, where prompts are emphasised with `multipliers`, or `context`; `weight`; all draws; learning rates `lr.INDEX`;
+   * Inputs, of what the objective asked for: `latent_mean`, `latent_std` (unscaled) and the draw `posterior_noise`, or `latents`; `pixel_values`; `progress`; `input_ids`, where prompts are emphasised with `multipliers`, or `context`; `weight`; all draws; learning rates `lr.INDEX`;
    * the optimizer's `number.NAME`, and again for each clock that begins later; `ema.rate` where averages are kept; `loss.scale` where losses are scaled; `trained FROM-TO` for each phase that is not the whole run; `update` (1 where this micro-step ends a step, else 0) where gradients are accumulated.
    * Outputs: `loss` of this micro-step, `gradNorm` of the gradient accumulated so far (before clipping), `norms` of its parts, in the order of `trained`.
    */
   readonly graph: Graph;
   readonly draws: readonly DrawSpec[];
-  /** Whether it takes the pictures themselves, too. */
-  readonly pixels: boolean;
-  /** Whether it takes how far the run is. */
-  readonly progress: boolean;
+  /** What it takes: of a batch the pictures themselves, their latents, the prompts, and how far the run is. */
+  readonly takes: Takes;
   /** Names of the trainables that a gradient reaches. The others keep their values. */
   readonly trained: readonly string[];
+}
+
+/** What an objective asked for. */
+export interface Takes {
+  readonly pixels: boolean;
+  readonly latents: boolean;
+  readonly prompts: boolean;
+  readonly progress: boolean;
+}
+
+/** Inputs that an objective has asked for so far. */
+interface Asked {
+  pixels?: Tensor;
+  latents?: Tensor;
+  context?: Tensor;
+  progress?: Tensor;
 }
 
 /**
@@ -92,8 +108,7 @@ export function trainGraph(
 ): TrainGraph {
   let draws: readonly DrawSpec[] = [];
   let trained: readonly string[] = [];
-  let pixels: Tensor | undefined;
-  let progress: Tensor | undefined;
+  const asked: Asked = {};
   const graph = trace((t) => {
     const values = new Map(
       attached.trainables.map(({ name, initial }) => [
@@ -102,22 +117,20 @@ export function trainGraph(
       ]),
     );
     const traced = tracedDraws(t);
-    const loss = lossOf(t, base, attached, settings, shape, values, traced.draw, {
-      pixels: () => (pixels ??= pixelInput(t, base, shape)),
-      progress: () => (progress ??= progressInput(t, settings)),
-    });
+    const loss = lossOf(t, base, attached, settings, shape, values, traced.draw, asked);
     draws = [...traced.specs.values()];
     const gradients = scaledGradientsOf(t, loss, values, attached, settings);
     trained = Object.keys(gradients);
     return withUpdate(t, attached, settings, values, loss, gradients);
   });
-  return {
-    graph,
-    draws,
+  const { pixels, latents, context, progress } = asked;
+  const takes = {
     pixels: pixels !== undefined,
     progress: progress !== undefined,
-    trained,
+    latents: latents !== undefined,
+    prompts: context !== undefined,
   };
+  return { graph, draws, takes, trained };
 }
 
 function pixelInput(t: Tracer, { vae }: Networks, { batch, pixels }: StepShape): Tensor {
@@ -140,12 +153,13 @@ function lossOf(
   t: Tracer,
   base: Networks,
   attached: Attached,
-  { adapters, objective, clipSkip, recompute }: TrainSettings,
+  settings: TrainSettings,
   shape: StepShape,
   values: ReadonlyMap<string, Tensor>,
   draw: ReturnType<typeof tracedDraws>['draw'],
-  asked: Pick<Batch, 'pixels' | 'progress'>,
+  asked: Asked,
 ): Tensor {
+  const { adapters, objective, clipSkip, recompute } = settings;
   const penalties: Tensor[] = [];
   const patches = patchesOf(adapters, attached, {
     value: (name) => values.get(name)!,
@@ -160,7 +174,7 @@ function lossOf(
   const { batch: size, instances, tokens } = shape;
 
   const latentShape = [size, base.vae.latentChannels, ...shape.latents];
-  const latents =
+  const latents = (): Tensor =>
     shape.pictures === 'latents'
       ? t.input('latents', latentShape)
       : t
@@ -171,7 +185,7 @@ function lossOf(
           .mul(base.vae.scalingFactor);
 
   const width = base.unet.crossAttentionDim;
-  const context =
+  const context = (): Tensor =>
     shape.text === 'context'
       ? t.input('context', [size, tokens, width])
       : textStates(scope('text_encoder'), base, t.input('input_ids', [size, tokens], 'i32'), {
@@ -188,10 +202,15 @@ function lossOf(
   const batch: Batch = {
     size,
     instances,
-    latents,
-    context,
+    get latents() {
+      return (asked.latents ??= latents());
+    },
+    get context() {
+      return (asked.context ??= context());
+    },
     ...(shape.weight && { weight: t.input('weight', shape.weight) }),
-    ...asked,
+    pixels: () => (asked.pixels ??= pixelInput(t, base, shape)),
+    progress: () => (asked.progress ??= progressInput(t, settings)),
   };
   const models: Models = {
     unet: (sample, timestep, encoderHiddenStates, classLabels) => {
@@ -203,6 +222,8 @@ function lossOf(
         { recompute },
       );
     },
+    encode: (pictures) => vaeEncode(scope('vae'), base.vae, pictures),
+    decode: (sample) => vaeDecode(scope('vae'), base.vae, sample),
     schedule: tracedSchedule(t, base.schedule),
     lowRes: lowResOf(t, base),
   };
