@@ -37,7 +37,7 @@ export async function trainingStep(task: Task): Promise<TrainingStep> {
   };
   // A record that brings latents and ids needs neither encoder.
   const executables = new Executables(backend, 0);
-  const pictures = new PictureEncoder(base, executables, 0);
+  const pictures = new PictureEncoder(base, executables, { budget: 0 });
   const source = replaySource(task.record, base, pictures, { withClass: false });
   const { size: batch, instances, latents, tokens } = source;
   const shape: StepShape = { batch, instances, latents, tokens, pictures: 'latents', text: 'ids' };
