@@ -50,7 +50,7 @@ function compileReference(
   const held = new Map(
     [...takeWeights(signature, weights)].map(([name, weight]) => [
       name,
-      Float64Array.from(widen(weight)) as Data,
+      new Float64Array(widen(weight)) as Data,
     ]),
   );
   const states = new Map([...signature.states].map(([name, type]) => [name, make(type)]));

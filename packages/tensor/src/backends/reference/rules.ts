@@ -9,9 +9,10 @@ import {
   stridesOf,
   type TensorType,
 } from '../../graph/types.ts';
-import { forEachTap } from './convolution.ts';
+import { convolve, convolveBack, convolveKernels } from './convolution.ts';
 import { erf } from './erf.ts';
-import { copy, type Data, forEachRow } from './strided.ts';
+import { addProduct } from './matrix.ts';
+import { copy, type Data, forEachRow, type Row } from './strided.ts';
 
 /** A computed tensor, row-major: f32 as Float64Array, i32 as Int32Array, bool and u8 as Uint8Array. Never changed once it is made. */
 export interface Value extends TensorType {
@@ -41,7 +42,8 @@ const each =
   (f: (x: number) => number): Rule<Primitive> =>
   (node, [x]) => {
     const out = make(node);
-    for (let i = 0; i < out.length; i++) out[i] = f(x!.data[i]!);
+    const { data } = x!;
+    for (let i = 0; i < out.length; i++) out[i] = f(data[i]!);
     return out;
   };
 const pairwise =
@@ -51,32 +53,41 @@ const pairwise =
     for (let i = 0; i < out.length; i++) out[i] = f(a!.data[i]!, b!.data[i]!);
     return out;
   };
+/** What the bulk of a network consists of has loops of its own, which are several times as fast as a call for each element. */
+const looped =
+  (loop: (out: Data, a: Data, b: Data) => void): Rule<Primitive> =>
+  (node, [a, b]) => {
+    const out = make(node);
+    loop(out, a!.data, b!.data);
+    return out;
+  };
+const quotients = looped((out, a, b) => {
+  for (let i = 0; i < out.length; i++) out[i] = a[i]! / b[i]!;
+});
+const truncated = pairwise((a, b) => Math.trunc(a / b));
 /** Integers divide towards zero. */
 const divide: Rule<'div'> = (node, inputs, given) =>
-  pairwise(node.dtype === 'i32' ? (a, b) => Math.trunc(a / b) : (a, b) => a / b)(
-    node,
-    inputs,
-    given,
-  );
+  (node.dtype === 'i32' ? truncated : quotients)(node, inputs, given);
 /** IEEE 754's pow: unlike JavaScript's, 1 to any power is 1, and so is -1 to an infinite one. */
 const power = (a: number, b: number): number =>
   a === 1 || (a === -1 && Math.abs(b) === Number.POSITIVE_INFINITY) ? 1 : a ** b;
+const products = looped((out, a, b) => {
+  for (let i = 0; i < out.length; i++) out[i] = a[i]! * b[i]!;
+});
+const wrapped = pairwise(Math.imul);
 /** Integers wrap around, as those of 32 bits do. */
 const multiply: Rule<'mul'> = (node, inputs, given) =>
-  pairwise(node.dtype === 'i32' ? Math.imul : (a, b) => a * b)(node, inputs, given);
+  (node.dtype === 'i32' ? wrapped : products)(node, inputs, given);
 
 const reduce =
   (
     start: (dtype: DType) => number,
-    f: (sum: number, x: number) => number,
+    takeRow: (out: Data, x: Data) => Row,
   ): Rule<'reduceSum' | 'reduceMax'> =>
   (node, [x]) => {
     const out = make(node).fill(start(node.dtype));
     const strides = stridesOf(node.shape).map((s, i) => (node.attrs.axes.includes(i) ? 0 : s));
-    forEachRow(x!.shape, { strides: stridesOf(x!.shape) }, { strides }, (n, a, aStep, b, bStep) => {
-      for (let i = 0; i < n; i++)
-        out[b + i * bStep] = f(out[b + i * bStep]!, x!.data[a + i * aStep]!);
-    });
+    forEachRow(x!.shape, { strides: stridesOf(x!.shape) }, { strides }, takeRow(out, x!.data));
     return out;
   };
 
@@ -128,8 +139,12 @@ export const rules: { [P in Primitive]: Rule<P> } = {
   abs: each(Math.abs),
   sign: each(Math.sign),
 
-  add: pairwise((a, b) => a + b),
-  sub: pairwise((a, b) => a - b),
+  add: looped((out, a, b) => {
+    for (let i = 0; i < out.length; i++) out[i] = a[i]! + b[i]!;
+  }),
+  sub: looped((out, a, b) => {
+    for (let i = 0; i < out.length; i++) out[i] = a[i]! - b[i]!;
+  }),
   mul: multiply,
   div: divide,
   pow: pairwise(power),
@@ -139,7 +154,8 @@ export const rules: { [P in Primitive]: Rule<P> } = {
   equal: pairwise((a, b) => Number(a === b)),
   where: (node, [condition, a, b]) => {
     const out = make(node);
-    for (let i = 0; i < out.length; i++) out[i] = (condition!.data[i] ? a : b)!.data[i]!;
+    const [decides, then, otherwise] = [condition!.data, a!.data, b!.data];
+    for (let i = 0; i < out.length; i++) out[i] = decides[i] ? then[i]! : otherwise[i]!;
     return out;
   },
   // Floats lose their fraction on the way to i32; everything but 0 is true.
@@ -148,9 +164,17 @@ export const rules: { [P in Primitive]: Rule<P> } = {
 
   reduceSum: reduce(
     () => 0,
-    (sum, x) => sum + x,
+    (out, x) => (n, xAt, xStep, at, step) => {
+      for (let i = 0; i < n; i++) out[at + i * step]! += x[xAt + i * xStep]!;
+    },
   ),
-  reduceMax: reduce((dtype) => (dtype === 'i32' ? -(2 ** 31) : Number.NEGATIVE_INFINITY), Math.max),
+  reduceMax: reduce(
+    (dtype) => (dtype === 'i32' ? -(2 ** 31) : Number.NEGATIVE_INFINITY),
+    (out, x) => (n, xAt, xStep, at, step) => {
+      for (let i = 0; i < n; i++)
+        out[at + i * step] = Math.max(out[at + i * step]!, x[xAt + i * xStep]!);
+    },
+  ),
 
   matmul: (node, [a, b]) => {
     const { transposeA, transposeB } = node.attrs;
@@ -160,34 +184,27 @@ export const rules: { [P in Primitive]: Rule<P> } = {
     const [bRow, bColumn] = transposeB ? [1, k] : [n, 1];
     const out = make(node);
     for (let batch = 0; batch < out.length / (m * n); batch++)
-      for (let i = 0; i < m; i++)
-        for (let p = 0; p < k; p++) {
-          const left = a!.data[batch * m * k + i * aRow + p * aColumn]!;
-          for (let j = 0; j < n; j++)
-            out[batch * m * n + i * n + j]! +=
-              left * b!.data[batch * k * n + p * bRow + j * bColumn]!;
-        }
+      addProduct(
+        { data: out, at: batch * m * n, row: n, column: 1 },
+        { data: a!.data, at: batch * m * k, row: aRow, column: aColumn },
+        { data: b!.data, at: batch * k * n, row: bRow, column: bColumn },
+        [m, k, n],
+      );
     return out;
   },
   conv2d: (node, [x, w]) => {
     const out = make(node);
-    forEachTap(x!.shape, w!.shape, node.shape, node.attrs, (wAt, xAt, xStep, yAt, count) => {
-      for (let j = 0; j < count; j++) out[yAt + j]! += x!.data[xAt + j * xStep]! * w!.data[wAt]!;
-    });
+    convolve([x!.shape, w!.shape, node.shape], node.attrs, x!.data, w!.data, out);
     return out;
   },
   conv2dGradInput: (node, [dy, w]) => {
     const out = make(node);
-    forEachTap(node.shape, w!.shape, dy!.shape, node.attrs, (wAt, xAt, xStep, yAt, count) => {
-      for (let j = 0; j < count; j++) out[xAt + j * xStep]! += dy!.data[yAt + j]! * w!.data[wAt]!;
-    });
+    convolveBack([node.shape, w!.shape, dy!.shape], node.attrs, out, w!.data, dy!.data);
     return out;
   },
   conv2dGradWeight: (node, [x, dy]) => {
     const out = make(node);
-    forEachTap(x!.shape, node.shape, dy!.shape, node.attrs, (wAt, xAt, xStep, yAt, count) => {
-      for (let j = 0; j < count; j++) out[wAt]! += x!.data[xAt + j * xStep]! * dy!.data[yAt + j]!;
-    });
+    convolveKernels([x!.shape, node.shape, dy!.shape], node.attrs, x!.data, out, dy!.data);
     return out;
   },
 

@@ -26,6 +26,7 @@ export function forEachRow(shape: Shape, a: View, b: View, row: Row): void {
 /** Copies `shape` elements of `source`, laid out as `from`, to `target`, laid out as `to`. */
 export function copy(shape: Shape, source: Data, from: View, target: Data, to: View): void {
   forEachRow(shape, from, to, (length, a, aStep, b, bStep) => {
-    for (let i = 0; i < length; i++) target[b + i * bStep] = source[a + i * aStep]!;
+    if (aStep === 0 && bStep === 1) target.fill(source[a]!, b, b + length);
+    else for (let i = 0; i < length; i++) target[b + i * bStep] = source[a + i * aStep]!;
   });
 }
