@@ -93,7 +93,7 @@ const table: Readonly<
   let odd = whole && size < 16777216.0 && (u32(size) & 1u) == 1u;
   let r = exp2(b * log2(abs(a)));
   if (a == 0.0) { return select(0.0, infinity(), b < 0.0); }
-  if (a < 0.0 && !whole) { return nan(); }
+  if (a < 0.0 && !whole && a >= -3.4e38) { return nan(); }
   return select(r, -r, a < 0.0 && odd);
 }`,
     needs: ['isNan', 'infinity', 'nan'],
