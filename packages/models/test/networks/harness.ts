@@ -10,14 +10,14 @@ import {
   type Tensor,
   type Weight,
 } from '@sdft/tensor';
-import { cpu } from '@sdft/tensor/node';
+import { cpu, webgpu } from '@sdft/tensor/node';
 import ndarray from 'ndarray';
 import { expect } from 'vitest';
 import { readFloat32 } from '../../src/checkpoint/floats.ts';
 import type { TensorFile } from '../../src/checkpoint/safetensors.ts';
 import { openSafetensors } from '../../src/node/safetensorsFile.ts';
 
-export const backends: readonly Backend[] = [reference, cpu()];
+export const backends: readonly Backend[] = [reference, cpu(), webgpu()];
 
 const root = new URL('../../../../', import.meta.url);
 /** A file of the repository. */
