@@ -8,7 +8,6 @@ import {
   sizeOf,
 } from '../../graph/types.ts';
 import { needed, usersOf } from '../../graph/walk.ts';
-import { elementwise } from '../../optimize/elementwise.ts';
 import { type UpdateGroup, updateGroups } from './updates.ts';
 import { isContiguous } from './places.ts';
 import { viewOf } from './views.ts';
@@ -60,6 +59,11 @@ const CHEAP_REPEATED = 3;
 const LARGEST = 300;
 /** A tensor this much smaller than another costs nothing to read beside it. */
 const SMALL = 8;
+/** What one expression says without functions or branches. */
+const inEpilogue: ReadonlySet<Primitive> = new Set<Primitive>([
+  ...(['neg', 'exp', 'sqrt', 'sin', 'cos', 'sigmoid', 'abs', 'sign'] as const),
+  ...(['add', 'sub', 'mul', 'div'] as const),
+]);
 /** Terms of the result's own expression that become part of a kernel. */
 const LONGEST_EPILOGUE = 10;
 
@@ -213,7 +217,7 @@ export function fuse(graph: Graph, limits: FuseLimits): Fusion {
       const r = node(reader);
       if (groupOf.has(reader) || absorbed.has(reader)) break;
       if (r.op !== 'reshape') {
-        if (!elementwise.has(r.op) || r.dtype !== 'f32' || r.op === 'erf' || r.op === 'pow') break;
+        if (!inEpilogue.has(r.op)) break;
         if (!sameShape(r.shape, node(current).shape)) break;
         terms += r.inputs.reduce((sum, i) => sum + (chain.has(i) || stored[i] ? 0 : work[i]!), 1);
         for (const input of r.inputs)
@@ -242,10 +246,12 @@ export function fuse(graph: Graph, limits: FuseLimits): Fusion {
       const simple = (id: NodeId): boolean => {
         const one = node(id);
         if (stored[id]) return one.dtype === 'f32';
-        if (uniform(id)) return true;
-        if (one.op === 'concat' || one.op === 'pad' || one.op === 'gather' || one.op === 'cast')
-          return false;
-        return one.inputs.every(simple);
+        if (uniform(id))
+          return (
+            one.dtype === 'f32' &&
+            Number.isFinite(Number((one.attrs as { data: number[] }).data[0]))
+          );
+        return (isView(one) || inEpilogue.has(one.op)) && one.inputs.every(simple);
       };
       return simple(input);
     });

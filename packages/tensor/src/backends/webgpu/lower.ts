@@ -17,13 +17,8 @@ import { type Lowering, map } from './lowering.ts';
 import { affine, placeAt, variable } from './places.ts';
 import type { Origin, Program, ProgramStep, ProgramTensor, RowCheck, TensorId } from './program.ts';
 import { tensorBytes } from './program.ts';
-import {
-  plainConv2d,
-  plainConv2dGradInput,
-  plainConv2dGradWeight,
-  plainMatmul,
-  reduce,
-} from './reductions.ts';
+import { plainConv2d, plainConv2dGradInput, plainConv2dGradWeight, reduce } from './reductions.ts';
+import { matmul } from './planned.ts';
 import { scatterAdd } from './scatter.ts';
 import { type Precision, storageOf } from './storage.ts';
 import { lowerUpdates } from './updateKernels.ts';
@@ -34,9 +29,9 @@ export interface LowerOptions {
 }
 
 /** What computes a stored node; `end`: the node that is stored in its stead, after an epilogue. */
-type Rule = (at: Lowering, id: NodeId, end: NodeId) => void;
+type Rule = (at: Lowering & Source, id: NodeId, end: NodeId) => void;
 
-const elementwise: Rule = (at, id) =>
+const elementwise: Rule = (at: Lowering, id) =>
   map(at, id, at.node(id).op, (writer, place) => writer.value(id, place));
 const given: Rule = (_, id) => {
   throw internal(`node ${id} is given and not computed`);
@@ -70,7 +65,7 @@ const rules: { [P in Primitive]: Rule } = {
   cast: elementwise,
   reduceSum: reduce,
   reduceMax: reduce,
-  matmul: plainMatmul,
+  matmul,
   conv2d: plainConv2d,
   conv2dGradInput: plainConv2dGradInput,
   conv2dGradWeight: plainConv2dGradWeight,
@@ -91,7 +86,7 @@ const rules: { [P in Primitive]: Rule } = {
 /** Bindings left for what a kernel writes, and for faults. */
 const OWN_BINDINGS = 2;
 
-function concat(at: Lowering, id: NodeId, end: NodeId): void {
+function concat(at: Lowering & Source, id: NodeId, end: NodeId): void {
   const node = at.node(id) as AnyNode & { op: 'concat' };
   if (node.inputs.length <= 4) {
     elementwise(at, id, end);

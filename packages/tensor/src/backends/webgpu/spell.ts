@@ -126,7 +126,11 @@ export const rules: { [P in Primitive]: Rule<P> } = {
   cos: each((x) => `cos(${x})`),
   tanh: each((x, body) => body.call('tanhSafe', x)),
   erf: each((x, body) => body.call('erf', x)),
-  sigmoid: each((x, body) => body.call('sigmoid', x)),
+  sigmoid: each((x, body) =>
+    body.statements
+      ? body.call('sigmoid', x)
+      : `(select(exp(-abs(${x})), 1.0, ${x} >= 0.0) / (1.0 + exp(-abs(${x}))))`,
+  ),
   abs: each((x) => `abs(${x})`),
   sign: each((x) => `sign(${x})`),
 

@@ -52,10 +52,19 @@ export class Writer implements Speller {
   /** Values that stand for nodes at any place: the result of a reduction, for what is done to it. */
   readonly #given = new Map<NodeId, string>();
 
-  constructor(source: Source, own: Iterable<NodeId> = [], body = new Body()) {
+  readonly #loader: ((tensor: TensorId, at: string) => string) | undefined;
+
+  /** @param loader says how an element of a tensor is read, where that is not from a binding of this kernel */
+  constructor(
+    source: Source,
+    own: Iterable<NodeId> = [],
+    body = new Body(),
+    loader?: (tensor: TensorId, at: string) => string,
+  ) {
     this.#source = source;
     this.#own = new Set(own);
     this.body = body;
+    this.#loader = loader;
   }
 
   node(id: NodeId): AnyNode {
@@ -95,6 +104,7 @@ export class Writer implements Speller {
 
   /** An element of a tensor by its number, as it is computed with. */
   loadTensor(tensor: TensorId, at: string, isBool = false): string {
+    if (this.#loader) return this.#loader(tensor, at);
     const { name } = this.#bind(tensor, 'read');
     this.#reads.push({ tensor, at });
     const described = this.#source.tensor(tensor);
