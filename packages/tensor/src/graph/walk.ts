@@ -1,6 +1,14 @@
 /** @file Ways through a finished graph: what is needed, who uses what, and copying with replacements. */
 import { GraphBuilder } from './builder.ts';
-import type { AnyNode, Attributes, Graph, NodeId, NodeSink, Primitive } from './types.ts';
+import type {
+  AnyNode,
+  Attributes,
+  Graph,
+  NodeId,
+  NodeSink,
+  Primitive,
+  TensorType,
+} from './types.ts';
 
 export const resultsOf = (graph: Graph): NodeId[] => [
   ...Object.values(graph.outputs),
@@ -63,12 +71,18 @@ export function rewrite(
   return builder.finish(rename(graph.outputs), rename(graph.updates));
 }
 
-/** Spells composites out in primitives, except those that `keep` says yes to. */
+/** Spells composites out in primitives, except those that `keep`, told the types of their inputs, says yes to. */
 export function expandComposites(
   graph: Graph,
-  keep: (node: AnyNode & { op: 'composite' }) => boolean = () => false,
+  keep: (node: AnyNode & { op: 'composite' }, inputs: readonly TensorType[]) => boolean = () =>
+    false,
 ): Graph {
   const parts = new Map<NodeId, NodeId[]>();
+  const kept = (g: Graph, node: AnyNode & { op: 'composite' }): boolean =>
+    keep(
+      node,
+      node.inputs.map((input) => g.nodes[input]!),
+    );
   const expand = (
     builder: GraphBuilder,
     node: AnyNode,
@@ -76,7 +90,7 @@ export function expandComposites(
     id: NodeId,
   ): NodeId | undefined => {
     if (node.op === 'part') return parts.get(node.inputs[0]!)?.[node.attrs.index];
-    if (node.op !== 'composite' || keep(node)) return undefined;
+    if (node.op !== 'composite' || kept(current, node)) return undefined;
     const outputs = node.attrs.definition.expand(builder, inputs, node.attrs.options);
     parts.set(id, outputs);
     return outputs[0]!;
@@ -87,7 +101,7 @@ export function expandComposites(
       (live, id) =>
         live &&
         g.nodes[id]!.op === 'composite' &&
-        !keep(g.nodes[id] as AnyNode & { op: 'composite' }),
+        !kept(g, g.nodes[id] as AnyNode & { op: 'composite' }),
     );
   while (unfinished(current)) {
     parts.clear();

@@ -9,9 +9,11 @@ import { optimize } from '../../optimize/optimize.ts';
 import type { Weight } from '../../weight.ts';
 import { type Device, usage } from './device.ts';
 import { WebgpuExecutable } from './executable.ts';
+import type { Target } from './kernel.ts';
 import { lower } from './lower.ts';
 import { type ArenaKind, type Layout, layOut, megabytes } from './memory.ts';
 import { type Program, tensorBytes } from './program.ts';
+import { hasKernel } from './planned.ts';
 import type { Precision } from './storage.ts';
 import { pieces, type ReadWeight, readWhole } from './upload.ts';
 
@@ -26,8 +28,9 @@ export interface DeviceOptions {
 /** Uploaded at a time before waiting for the device: what is written waits in host memory. */
 const UPLOAD = 256 * 2 ** 20;
 
-/** A graph as it is lowered: composites spelled out, optimized. */
-export const prepare = (graph: Graph): Graph => optimize(expandComposites(graph));
+/** A graph as it is lowered: composites spelled out but for those that have kernels, optimized. */
+export const prepare = (graph: Graph, target: Target): Graph =>
+  optimize(expandComposites(graph, (node, inputs) => hasKernel(node, inputs, target)));
 
 /** A backend on a device, which `connect` gives at each compile (the same one as long as it lives). */
 export function webgpuOn(connect: () => Promise<Device>, options: DeviceOptions = {}): Backend {
@@ -55,7 +58,7 @@ async function compileOn(
   const signature = signatureOf(graph);
   const wanted = takeWeights(signature, weights);
   const first = [...takeStates(signature, state)];
-  const spelled = prepare(graph);
+  const spelled = prepare(graph, device.target);
   const program = lower(spelled, device.target, { precision });
   const layout = layOut(program, device.target);
   const memory = memoryOf(layout);

@@ -10,11 +10,14 @@ import {
 import { needed, usersOf } from '../../graph/walk.ts';
 import { type UpdateGroup, updateGroups } from './updates.ts';
 import { isContiguous } from './places.ts';
+import { takesEpilogue } from './planned.ts';
 import { viewOf } from './views.ts';
 
 export interface FuseLimits {
   /** Tensors that the expressions of one kernel may read. */
   readonly leaves: number;
+  /** Tensors that an epilogue may read. */
+  readonly epilogue: number;
   /** Bindings that a tensor takes. */
   readonly windows: (id: NodeId) => number;
 }
@@ -201,9 +204,25 @@ export function fuse(graph: Graph, limits: FuseLimits): Fusion {
       n.op === 'conv2d' ||
       n.op === 'conv2dGradInput' ||
       n.op === 'reduceSum' ||
-      n.op === 'reduceMax';
+      n.op === 'reduceMax' ||
+      (n.op === 'composite' && takesEpilogue(n.attrs.definition.name)) ||
+      (n.op === 'part' && n.attrs.index === 0 && partTakesEpilogue(n.inputs[0]!));
     if (absorbs) absorb(id);
   });
+  function partTakesEpilogue(id: NodeId): boolean {
+    const n = node(id);
+    return n.op === 'composite' && takesEpilogue(n.attrs.definition.name);
+  }
+  /** Whether the other results of the composite that `start` is a part of are read only after `end`, where its kernel comes to stand. */
+  function othersCanWait(start: NodeId, end: NodeId): boolean {
+    const n = node(start);
+    return (
+      n.op !== 'part' ||
+      users[n.inputs[0]!]!.every(
+        (part) => part === start || users[part]!.every((reader) => reader > end),
+      )
+    );
+  }
   function absorb(start: NodeId): void {
     let current = start;
     let end: NodeId | undefined;
@@ -222,14 +241,14 @@ export function fuse(graph: Graph, limits: FuseLimits): Fusion {
         terms += r.inputs.reduce((sum, i) => sum + (chain.has(i) || stored[i] ? 0 : work[i]!), 1);
         for (const input of r.inputs)
           if (!chain.has(input)) for (const leaf of seenFrom(input)) others.add(leaf);
-        if (terms > LONGEST_EPILOGUE || others.size > 3 || !plain(r, chain)) break;
+        if (terms > LONGEST_EPILOGUE || others.size > limits.epilogue || !plain(r, chain)) break;
         end = reader;
       }
       chain.add(reader);
       current = reader;
       if (stored[reader]) break;
     }
-    if (end === undefined) return;
+    if (end === undefined || !othersCanWait(start, end)) return;
     stored[start] = false;
     stored[end] = true;
     epilogues.set(end, start);

@@ -17,8 +17,8 @@ import { type Lowering, map } from './lowering.ts';
 import { affine, placeAt, variable } from './places.ts';
 import type { Origin, Program, ProgramStep, ProgramTensor, RowCheck, TensorId } from './program.ts';
 import { tensorBytes } from './program.ts';
-import { plainConv2d, plainConv2dGradInput, plainConv2dGradWeight, reduce } from './reductions.ts';
-import { matmul } from './planned.ts';
+import { reduce } from './reductions.ts';
+import { composite, conv2d, conv2dGradInput, conv2dGradWeight, matmul } from './planned.ts';
 import { scatterAdd } from './scatter.ts';
 import { type Precision, storageOf } from './storage.ts';
 import { lowerUpdates } from './updateKernels.ts';
@@ -66,9 +66,9 @@ const rules: { [P in Primitive]: Rule } = {
   reduceSum: reduce,
   reduceMax: reduce,
   matmul,
-  conv2d: plainConv2d,
-  conv2dGradInput: plainConv2dGradInput,
-  conv2dGradWeight: plainConv2dGradWeight,
+  conv2d,
+  conv2dGradInput,
+  conv2dGradWeight,
   reshape: elementwise,
   permute: elementwise,
   broadcast: elementwise,
@@ -79,9 +79,14 @@ const rules: { [P in Primitive]: Rule } = {
   scatterAdd,
   stopGradient: elementwise,
   barrier: elementwise,
-  composite: given,
+  composite: (at, id, end) => composite(at, id, [id], end),
   part: given,
 };
+
+const isGiven = (node: AnyNode): boolean =>
+  node.op === 'input' ||
+  node.op === 'weight' ||
+  (node.op === 'constant' && node.attrs.data.length > 1);
 
 /** Bindings left for what a kernel writes, and for faults. */
 const OWN_BINDINGS = 2;
@@ -137,6 +142,8 @@ class Lowerer implements Lowering, Source {
   readonly #ofNode = new Map<NodeId, TensorId>();
   readonly #checks: RowCheck[] = [];
   readonly #checkOf = new Map<NodeId, number>();
+  /** The live parts of each composite. */
+  readonly #parts = new Map<NodeId, NodeId[]>();
   #faults: TensorId | undefined;
 
   constructor(graph: Graph, target: Target, { precision }: LowerOptions) {
@@ -147,6 +154,7 @@ class Lowerer implements Lowering, Source {
     this.#storage = (id) => storage[id]!;
     this.#fusion = fuse(graph, {
       leaves: target.bindings - OWN_BINDINGS,
+      epilogue: target.bindings >= 10 ? 3 : 1,
       windows: (id) =>
         windowsOf(
           { storage: storage[id]!, size: this.#sizeOf(id), origin: { kind: 'temporary' } },
@@ -159,15 +167,27 @@ class Lowerer implements Lowering, Source {
     const { nodes, outputs } = this.#graph;
     const live = needed(this.#graph);
     nodes.forEach((node, id) => {
+      if (node.op === 'part' && live[id])
+        this.#parts.set(node.inputs[0]!, [...(this.#parts.get(node.inputs[0]!) ?? []), id]);
+    });
+    nodes.forEach((node, id) => {
       const isState = node.op === 'input' && node.attrs.state;
       if (isState || (live[id] && this.#fusion.stored[id])) this.#declare(node, id);
     });
     nodes.forEach((node, id) => {
-      if (!live[id] || !this.#fusion.stored[id] || node.op === 'input' || node.op === 'weight')
-        return;
-      if (node.op === 'constant' && node.attrs.data.length > 1) return;
+      if (!live[id]) return;
       const start = this.#fusion.epilogues.get(id) ?? id;
-      rules[this.node(start).op](this, start, id);
+      if (node.op === 'composite' && node.attrs.outputs.length > 1) this.#several(id);
+      else if (this.node(start).op === 'part') {
+        if (start !== id)
+          composite(
+            this,
+            this.node(start).inputs[0]!,
+            this.#partsOf(this.node(start).inputs[0]!),
+            id,
+          );
+      } else if (this.#fusion.stored[id] && !isGiven(node))
+        rules[this.node(start).op](this, start, id);
     });
     const results = new Map(
       Object.entries(outputs).map(([name, id]) => [
@@ -292,6 +312,22 @@ class Lowerer implements Lowering, Source {
       }),
     );
     return copy;
+  }
+
+  /** A composite of several results, unless what is done to the first of them comes later. */
+  #several(id: NodeId): void {
+    const parts = this.#partsOf(id);
+    const [first] = parts;
+    if (first === undefined || this.tensorOf(first) !== undefined)
+      composite(this, id, parts, first);
+  }
+
+  /** The nodes of a composite's results, by index. */
+  #partsOf(id: NodeId): (NodeId | undefined)[] {
+    const parts: (NodeId | undefined)[] = [];
+    for (const part of this.#parts.get(id) ?? [])
+      parts[(this.node(part) as AnyNode & { op: 'part' }).attrs.index] = part;
+    return parts;
   }
 
   #sizeOf(id: NodeId): number {
