@@ -28,6 +28,8 @@ export interface TrainFor {
   readonly encodeBatch?: number;
   /** Steps between two lines of the log. */
   readonly logEvery?: number;
+  /** Hears of each step. */
+  readonly onStep?: () => void;
   /** What is written beside the states, each time and at the end. */
   save(run: Run): Promise<void>;
 }
@@ -73,6 +75,7 @@ export async function trainFor(options: TrainFor): Promise<void> {
   for await (const { step, loss, lr } of run.steps(undefined, {
     rateFactor: () => clock.factor,
   })) {
+    options.onStep?.();
     losses += loss;
     count++;
     if (step === 1 || step % logEvery === 0) {
