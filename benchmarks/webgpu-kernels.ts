@@ -6,7 +6,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { Plan } from '../packages/tensor/src/backends/webgpu/kernel.ts';
-import { type Device, openDevice } from '../packages/tensor/test/webgpu/device.ts';
+import { type Device, openWith } from '../packages/tensor/test/webgpu/device.ts';
 import { Bench } from './kernels/bench.ts';
 import { jobs } from './kernels/jobs.ts';
 
@@ -39,7 +39,7 @@ const fast = [
   'disable-dawn-features=timestamp_quantization,lazy_clear_resource_on_first_use',
 ];
 const start = performance.now();
-const device: Device = await openDevice(
+const device: Device = await openWith(
   values.strict ? ['disable-dawn-features=timestamp_quantization'] : fast,
 );
 const { target } = device;

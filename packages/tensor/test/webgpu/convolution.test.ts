@@ -65,7 +65,7 @@ const tiled: Form = {
 describe('convolutions', () => {
   let device: Device;
   beforeAll(async () => {
-    device = await openDevice([]);
+    device = await openDevice();
   });
   afterAll(() => closeDevice(device));
 

@@ -1,8 +1,12 @@
 /** @file A device for tests of kernels, and plans run on it. */
 /// <reference lib="esnext.float16" />
 import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { create, globals } from 'webgpu';
 import type { Kernel, Plan, Slot, Storage, Target } from '../../src/backends/webgpu/kernel.ts';
+import { targetOf, wantedFeatures } from '../../src/backends/webgpu/target.ts';
+import { factsOf, findAdapter } from '../../src/node/webgpu/adapter.ts';
+import { swiftshaderFolder } from '../../src/node/webgpu/drivers.ts';
 
 Object.assign(globalThis, globals);
 
@@ -16,39 +20,13 @@ export interface Device {
   readonly target: Target;
 }
 
-/** Features that kernels may use, where an adapter has them. */
-const wanted = [
-  'shader-f16',
-  'subgroups',
-  'subgroup-size-control',
-  'chromium-experimental-subgroup-matrix',
-  'timestamp-query',
-];
-
-interface MatrixConfig {
-  readonly componentType: string;
-  readonly resultComponentType: string;
-  readonly M: number;
-  readonly N: number;
-  readonly K: number;
-}
-
-/** Opens the device that `flags` of Dawn name; all that it has is asked for. */
-export async function openDevice(flags: readonly string[]): Promise<Device> {
-  process.env['XDG_RUNTIME_DIR'] ??= '/tmp';
-  const lavapipe = '/usr/share/vulkan/icd.d/lvp_icd.json';
-  if (!process.env['VK_ICD_FILENAMES'] && existsSync(lavapipe))
-    process.env['VK_ICD_FILENAMES'] = lavapipe;
-  const instance = create([
-    'enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia',
-    ...flags,
-  ]);
-  instances.push(instance);
-  const adapter = await instance.requestAdapter();
-  if (!adapter) throw new Error('no WebGPU adapter is here');
-  const limits = adapter.limits;
+/** Opens a device on an adapter; all that it has is asked for. */
+async function open(adapter: GPUAdapter, software: boolean): Promise<Device> {
+  const { limits, info } = adapter;
   const gpu = await adapter.requestDevice({
-    requiredFeatures: wanted.filter((f) => adapter.features.has(f)) as GPUFeatureName[],
+    requiredFeatures: [...wantedFeatures, 'timestamp-query'].filter((f) =>
+      adapter.features.has(f),
+    ) as GPUFeatureName[],
     requiredLimits: {
       maxComputeWorkgroupStorageSize: limits.maxComputeWorkgroupStorageSize,
       maxComputeInvocationsPerWorkgroup: limits.maxComputeInvocationsPerWorkgroup,
@@ -59,36 +37,38 @@ export async function openDevice(flags: readonly string[]): Promise<Device> {
       minStorageBufferOffsetAlignment: limits.minStorageBufferOffsetAlignment,
     },
   });
-  const info = adapter.info as GPUAdapterInfo & { subgroupMatrixConfigs?: MatrixConfig[] };
-  const matrix = info.subgroupMatrixConfigs?.find(
-    (c) => c.componentType === 'f16' && c.resultComponentType === 'f32' && c.M === 16 && c.N === 16,
-  );
   return {
     gpu,
     name: [info.vendor, info.architecture, info.device, info.description].join(' '),
-    target: {
-      kind:
-        info.architecture.includes('lavapipe') ||
-        /llvmpipe|swiftshader/i.test(`${info.device} ${info.description}`)
-          ? 'software'
-          : 'gpu',
-      f16: adapter.features.has('shader-f16'),
-      subgroups: adapter.features.has('subgroups')
-        ? { min: info.subgroupMinSize!, max: info.subgroupMaxSize! }
-        : undefined,
-      subgroupMatrix: matrix && { m: matrix.M, n: matrix.N, k: matrix.K },
-      workgroupStorage: limits.maxComputeWorkgroupStorageSize,
-      workgroupSize: Math.min(
-        limits.maxComputeInvocationsPerWorkgroup,
-        limits.maxComputeWorkgroupSizeX,
-      ),
-      workgroups: limits.maxComputeWorkgroupsPerDimension,
-      bindings: limits.maxStorageBuffersPerShaderStage,
-      bindingBytes: limits.maxStorageBufferBindingSize,
-      bufferBytes: limits.maxBufferSize,
-      alignment: limits.minStorageBufferOffsetAlignment,
-    },
+    target: targetOf(factsOf(adapter, software)),
   };
+}
+
+/** A device that computes: a graphics card, or a driver that computes on the processor. SwiftShader compiles in a twentieth of lavapipe's time, but has no f16. */
+export async function openDevice({ f16 = false } = {}): Promise<Device> {
+  const card = await findAdapter('gpu');
+  if (card) return open(card.adapter, false);
+  const swiftshader = join(swiftshaderFolder(), 'vk_swiftshader_icd.json');
+  const before = process.env['VK_DRIVER_FILES'];
+  if (!f16 && before === undefined && existsSync(swiftshader))
+    process.env['VK_DRIVER_FILES'] = swiftshader;
+  const found = await findAdapter('software');
+  if (before === undefined) delete process.env['VK_DRIVER_FILES'];
+  if (!found) throw new Error('no WebGPU adapter is here');
+  return open(found.adapter, true);
+}
+
+/** A device of Dawn's own options: `backend=null` checks everything and computes nothing. */
+export async function openWith(options: readonly string[]): Promise<Device> {
+  const instance = create([
+    'enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia',
+    ...options,
+  ]);
+  instances.push(instance);
+  const adapter = await instance.requestAdapter();
+  if (!adapter) throw new Error(`Dawn finds no adapter with ${options.join(' ')}`);
+  const { info } = adapter;
+  return open(adapter, /llvmpipe|swiftshader/i.test(`${info.device} ${info.description}`));
 }
 
 /** Ends a device; nothing may be pending on it. */

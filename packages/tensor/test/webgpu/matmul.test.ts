@@ -7,7 +7,7 @@ import {
   type MatrixView,
   planMatmul,
 } from '../../src/backends/webgpu/kernels/matmul.ts';
-import { closeDevice, type Device, openDevice, runPlan, type Values } from './device.ts';
+import { closeDevice, type Device, openDevice, openWith, runPlan, type Values } from './device.ts';
 import { expectClose, numbers } from './numbers.ts';
 import { large, lavapipe, smallest } from './targets.ts';
 
@@ -72,7 +72,7 @@ const ahead: Form = {
 describe('products of matrices', () => {
   let device: Device;
   beforeAll(async () => {
-    device = await openDevice([]);
+    device = await openDevice();
   });
   afterAll(() => closeDevice(device));
 
@@ -221,7 +221,7 @@ describe('the planner of products', () => {
 describe('without a device', () => {
   let device: Device;
   beforeAll(async () => {
-    device = await openDevice(['backend=null']);
+    device = await openWith(['backend=null']);
   });
   afterAll(() => closeDevice(device));
   it.each(tiles.map(([tile]) => [`${tile.m}x${tile.n}`, tile] as const))(

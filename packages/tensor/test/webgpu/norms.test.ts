@@ -43,7 +43,7 @@ function norm(
 describe('norms and softmax', () => {
   let device: Device;
   beforeAll(async () => {
-    device = await openDevice([]);
+    device = await openDevice();
   });
   afterAll(() => closeDevice(device));
 

@@ -1,0 +1,159 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Storage, Target } from '../../src/backends/webgpu/kernel.ts';
+import {
+  type AttentionForm,
+  type AttentionShape,
+  planAttention,
+  planAttentionGrad,
+} from '../../src/backends/webgpu/kernels/attention.ts';
+import { closeDevice, type Device, openDevice, runPlan } from './device.ts';
+import { expectClose, numbers } from './numbers.ts';
+import { large, lavapipe, smallest } from './targets.ts';
+
+/** In double precision, with all scores. */
+function reference(
+  { batch, heads, queries, keys, dim, valueDim, scale, causal }: AttentionShape,
+  [q, k, v, dout]: readonly Float64Array[],
+) {
+  const [out, dq, dk, dv] = [
+    new Float64Array(batch * queries * heads * valueDim),
+    new Float64Array(q!.length),
+    new Float64Array(k!.length),
+    new Float64Array(v!.length),
+  ];
+  for (let b = 0; b < batch; b++)
+    for (let h = 0; h < heads; h++)
+      for (let i = 0; i < queries; i++) {
+        const at = (length: number, place: number, d: number) =>
+          ((b * length + place) * heads + h) * d;
+        const [qi, oi] = [at(queries, i, dim), at(queries, i, valueDim)];
+        const scores = Array.from({ length: causal ? i + 1 : keys }, (_, j) => {
+          let dot = 0;
+          for (let e = 0; e < dim; e++) dot += q![qi + e]! * k![at(keys, j, dim) + e]!;
+          return dot * scale;
+        });
+        const top = Math.max(...scores);
+        const sum = scores.reduce((s, x) => s + Math.exp(x - top), 0);
+        const p = scores.map((x) => Math.exp(x - top) / sum);
+        const dp = p.map((_, j) => {
+          let dot = 0;
+          for (let e = 0; e < valueDim; e++) {
+            out[oi + e]! += p[j]! * v![at(keys, j, valueDim) + e]!;
+            dv[at(keys, j, valueDim) + e]! += p[j]! * dout![oi + e]!;
+            dot += dout![oi + e]! * v![at(keys, j, valueDim) + e]!;
+          }
+          return dot;
+        });
+        const delta = dp.reduce((s, x, j) => s + x * p[j]!, 0);
+        p.forEach((pj, j) => {
+          const ds = pj * (dp[j]! - delta) * scale;
+          for (let e = 0; e < dim; e++) {
+            dq[qi + e]! += ds * k![at(keys, j, dim) + e]!;
+            dk[at(keys, j, dim) + e]! += ds * q![qi + e]!;
+          }
+        });
+      }
+  return { out, dq, dk, dv };
+}
+
+const forms: AttentionForm[] = ['serial', 'tiled'];
+
+describe('attention', () => {
+  let device: Device;
+  beforeAll(async () => {
+    device = await openDevice();
+  });
+  afterAll(() => closeDevice(device));
+
+  async function check(
+    shape: AttentionShape,
+    form: AttentionForm | undefined,
+    target: Target,
+    storage: Storage = 'f32',
+  ) {
+    const { batch, heads, queries, keys, dim, valueDim } = shape;
+    const sizes = {
+      q: batch * queries * heads * dim,
+      k: batch * keys * heads * dim,
+      v: batch * keys * heads * valueDim,
+      out: batch * queries * heads * valueDim,
+    };
+    const [q, k, v, dout] = Object.values(sizes).map((n, i) => numbers(n, i + 1, storage));
+    // Scores of some tens, so that the largest counts.
+    q!.data.forEach((x, i) => (q!.data[i] = x * 8));
+    const wanted = reference(shape, [q!.data, k!.data, v!.data, dout!.data]);
+    const kept = {
+      q: storage,
+      k: storage,
+      v: storage,
+      out: storage,
+      dout: storage,
+      dq: storage,
+      dk: storage,
+      dv: storage,
+    };
+    const result = (size: number) => ({ storage, size });
+    const forward = planAttention({ ...shape, storage: kept }, target, form);
+    const [out] = await runPlan(device, forward, [q!, k!, v!], [result(sizes.out)]);
+    expectClose(out!, wanted.out, storage);
+    const back = planAttentionGrad({ ...shape, storage: kept }, target, form);
+    const [dq, dk, dv] = await runPlan(
+      device,
+      back,
+      [q!, k!, v!, { storage, data: wanted.out }, dout!],
+      [result(sizes.q), result(sizes.k), result(sizes.v)],
+    );
+    expectClose(dv!, wanted.dv, storage);
+    // In f16 the result, from which the gradient is taken, is rounded itself.
+    const all = (a: Float64Array, b: Float64Array) => expectClose(a, b, storage);
+    all(dq!, wanted.dq);
+    all(dk!, wanted.dk);
+  }
+
+  const odd = { batch: 2, heads: 2, queries: 37, keys: 21, dim: 5, valueDim: 7, scale: 0.4 };
+  const self = { batch: 1, heads: 1, queries: 41, keys: 41, dim: 20, valueDim: 20, scale: 0.2 };
+  it.each(forms)('more queries than keys, odd heads, form %s', async (form) => {
+    await check({ ...odd, causal: false }, form, smallest);
+  });
+  it.each(forms)('causal, form %s', async (form) => {
+    await check({ ...self, causal: true }, form, smallest);
+  });
+  it('f16 kept, f32 summed, in the form that the planner picks', async ({ skip }) => {
+    skip(!device.target.f16, 'the device has no f16');
+    await check({ ...self, causal: false }, undefined, device.target, 'f16');
+  });
+});
+
+describe('the planner of attention', () => {
+  it('takes tiles on graphics processors, and keeps within the limits of every device', () => {
+    for (const target of [smallest, large, lavapipe])
+      for (const [queries, keys, dim] of [
+        [4096, 4096, 40],
+        [1024, 77, 80],
+        [256, 256, 160],
+        [4096, 4096, 512],
+      ] as const) {
+        const storage = { q: 'f32', k: 'f32', v: 'f32', out: 'f32' } as const;
+        const shape = {
+          batch: 8,
+          heads: 8,
+          queries,
+          keys,
+          dim,
+          valueDim: dim,
+          scale: 1,
+          causal: false,
+        };
+        const { steps } = planAttention({ ...shape, storage }, target);
+        expect(steps[0]!.kernel.name).toMatch(
+          target.kind === 'software' ? /serial$/ : /^attention forward \d+x\d+$/,
+        );
+        const gradients = { dout: 'f32', dq: 'f32', dk: 'f32', dv: 'f32' } as const;
+        const back = planAttentionGrad({ ...shape, storage: { ...storage, ...gradients } }, target);
+        for (const { kernel } of [...steps, ...back.steps]) {
+          expect(Math.max(...kernel.workgroups)).toBeLessThanOrEqual(target.workgroups);
+          expect(kernel.operands.length).toBeLessThanOrEqual(target.bindings);
+        }
+      }
+  });
+});
