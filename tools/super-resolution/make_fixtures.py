@@ -135,8 +135,12 @@ def pictures(generator, count):
         a, b, c = torch.rand(3, generator=generator)
         waves = torch.stack([torch.sin(6 * a * x + 3 * y), torch.cos(5 * b * y - 2 * x), x * y])
         made.append(torch.where((x - c) ** 2 + (y - a + 0.5) ** 2 < 0.2, torch.tensor([1.0, -1.0, 1.0])[:, None, None], waves))
-    # As bytes give them.
-    return (((torch.stack(made) + 1) * 127.5).round() / 127.5 - 1).clamp(-1, 1)
+    return as_bytes(torch.stack(made))
+
+
+def as_bytes(pixels):
+    """What a picture file can hold."""
+    return (((pixels + 1) * 127.5).round() / 127.5 - 1).clamp(-1, 1)
 
 
 def draws():
@@ -271,7 +275,7 @@ def enlarge():
     unet, vae, text = parts(torch.float32)
     unet.eval()
     generator = torch.Generator().manual_seed(21)
-    small = F.interpolate(pictures(generator, 1), size=(8, 12), mode="bicubic").clamp(-1, 1)
+    small = as_bytes(F.interpolate(pictures(generator, 1), size=(8, 12), mode="bicubic"))
     # What the pipeline draws first is the noise of the small picture.
     noise = torch.randn(small.shape, generator=torch.Generator().manual_seed(4))
     latents = torch.randn((1, 4, 8, 12), generator=generator)

@@ -1,6 +1,6 @@
 import { learnedKinds } from '@sdft/methods';
 import { expect, test } from 'vitest';
-import { learnedFlags } from '../src/commands/generate.ts';
+import { learnedFlags } from '../src/options/drawing.ts';
 import { splitStrength } from '../src/generation/learned.ts';
 
 test('every kind of learned file has its flag', () => {

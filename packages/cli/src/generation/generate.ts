@@ -1,20 +1,15 @@
 import { join } from 'node:path';
 import { sizeOf } from '@sdft/data';
 import { writePng } from '@sdft/data/node';
-import { type Learned, openBase } from '@sdft/methods';
-import { samplerNamed } from '@sdft/models';
+import type { Learned } from '@sdft/methods';
 import { type Base, latentSizeProblem, openGenerator } from '@sdft/pipeline';
 import { UserError } from '@sdft/tensor';
 import type { GenerateFlags } from '../commands/generate.ts';
 import { checkTarget } from '../files/checkTarget.ts';
-import { backendNamed } from '../options/backend.ts';
-import { baseText } from '../options/base.ts';
 import { Output } from '../terminal/output.ts';
 import { counted } from '../terminal/quantities.ts';
-import { refuseNonFinite } from '../weights/refuseNonFinite.ts';
-import { openLearned } from './learned.ts';
+import { checkDrawing, openDrawing, tellOpened, timestepsOf } from './opened.ts';
 import { likePicture, modelHash, textOf } from './parameters.ts';
-import { openMentioned, tagsIn } from './mentioned.ts';
 import { startPicture } from './startPicture.ts';
 import { LatentFile, type PromptIds, readLatents, readPromptIds } from './tensorFiles.ts';
 
@@ -31,25 +26,14 @@ export async function generate(
   const flags = likePicture(typedFlags, typed);
   const output = new Output(flags.json ?? false);
   const { out, force = false, saveLatents, saveTrajectory, cfg, steps } = flags;
-  const backend = await backendNamed(flags.backend);
-  const base = await openBase(flags.base, flags);
-  output.note(baseText(flags.base, base.weights, base.schedule.config, base.notes));
-  const given = await openLearned(flags, base);
-  const { learned, prompts } = await openMentioned(flags, base, flags.prompt ?? [''], given);
+  const opened = await openDrawing(flags, flags.prompt ?? [''], output);
+  const { backend, base, learned, prompts } = opened;
   const plan = planned(flags, base, learned);
   const file = (index: number): string =>
     join(out, `${String(index).padStart(5, '0')}-seed-${plan.seed + (index % plan.n)}.png`);
   for (let index = 0; index < plan.n * plan.prompts.length; index++)
     checkTarget('--out', file(index), force);
-  if (saveLatents !== undefined && saveLatents === saveTrajectory)
-    throw new UserError('--save-latents and --save-trajectory need a file each');
-  if (saveLatents !== undefined) checkTarget('--save-latents', saveLatents, force);
-  if (saveTrajectory !== undefined) checkTarget('--save-trajectory', saveTrajectory, force);
-  const unread = flags.promptSyntax === 'plain' ? plan.prompts.flatMap(tagsIn) : [];
-  if (unread.length > 0)
-    output.warn(`${unread[0]} is read as text; say --prompt-syntax a1111 to have it read`);
-  for (const one of learned) tell(one, flags, output);
-  refuseNonFinite(flags.base, base.weights);
+  tellOpened(flags, opened, plan.prompts, output);
 
   await using generator = await openGenerator(base, learned, { backend });
   const picture = await startPicture(flags, base);
@@ -126,11 +110,7 @@ function planned(flags: GenerateFlags, base: Base, learned: readonly Learned[]) 
   const size = flags.size && (`${flags.size.width}x${flags.size.height}` as const);
   const misfit = size && latentSizeProblem(base, sizeOf(size));
   if (misfit !== undefined) throw new UserError(`--size ${size}: ${misfit}`);
-  const layers = base.textEncoder.numHiddenLayers;
-  if (flags.clipSkip > layers)
-    throw new UserError(
-      `--clip-skip ${flags.clipSkip}: the text encoder has ${layers} layers; 1 is the last one, ${layers} the first`,
-    );
+  checkDrawing(flags, base);
   const n = count({
     '-n': flags.n,
     '--latents': latents?.shape[0],
@@ -158,21 +138,6 @@ const takenOf = (
   all: number,
 ): number => (initImage === undefined ? all : Math.trunc(steps * strength));
 
-/** The timesteps that the sampler visits. Throws UserError where the flags do not go together. */
-function timestepsOf(flags: GenerateFlags, { schedule }: Base): readonly number[] {
-  const { steps, spacing, sigmas } = flags;
-  if (steps > schedule.length)
-    throw new UserError(
-      `--steps ${steps}: the base has ${schedule.length} timesteps; 20 to 50 steps are usual`,
-    );
-  try {
-    return samplerNamed(flags.sampler).plan({ schedule, steps, spacing, sigmas }).timesteps;
-  } catch (error) {
-    if (!(error instanceof UserError)) throw error;
-    throw new UserError(`--sampler ${flags.sampler}: ${error.message}`, { cause: error });
-  }
-}
-
 /** One row of ids holds for every picture. */
 const rowsOf = (ids: PromptIds | undefined): number | undefined =>
   ids === undefined || ids.cond.length === 1 ? undefined : ids.cond.length;
@@ -186,18 +151,4 @@ function count(said: Readonly<Record<string, number | undefined>>): number {
       `${first[0]} means ${counted(first[1]!, 'picture')}, ${other[0]} ${counted(other[1]!, 'picture')}; let them agree`,
     );
   return first?.[1] ?? 1;
-}
-
-function tell(
-  { text = '', file, strength = 1, adapter: { tokens = [] } }: Learned,
-  { prompt = [], negative = '' }: GenerateFlags,
-  output: Output,
-): void {
-  output.note(`${file}: ${text}${strength === 1 ? '' : `, strength ${strength}`}`);
-  for (const { token } of tokens) {
-    const said = [...prompt, negative].some((one) =>
-      one.toLowerCase().includes(token.toLowerCase()),
-    );
-    if (prompt.length > 0 && !said) output.warn(`no prompt says ${token}, so it changes nothing`);
-  }
 }

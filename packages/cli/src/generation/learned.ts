@@ -2,10 +2,10 @@ import { existsSync } from 'node:fs';
 import { type Learned, learnedKinds } from '@sdft/methods';
 import type { Base } from '@sdft/pipeline';
 import { UserError } from '@sdft/tensor';
-import type { GenerateFlags } from '../commands/generate.ts';
+import type { DrawingFlags } from '../options/drawing.ts';
 
 /** Opens what was learned, in the order of the kinds. Throws UserError naming flag and file. */
-export async function openLearned(flags: GenerateFlags, base: Base): Promise<Learned[]> {
+export async function openLearned(flags: DrawingFlags, base: Base): Promise<Learned[]> {
   const opened: Learned[] = [];
   for (const kind of Object.values(learnedKinds))
     for (const given of (flags as unknown as Record<string, readonly string[] | undefined>)[

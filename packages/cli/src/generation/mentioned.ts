@@ -5,7 +5,7 @@ import { type Learned, type LearnedKind, learnedKinds } from '@sdft/methods';
 import { type NetworkTag, promptNetworks } from '@sdft/models';
 import type { Base } from '@sdft/pipeline';
 import { nearest, UserError } from '@sdft/tensor';
-import type { GenerateFlags } from '../commands/generate.ts';
+import type { DrawingFlags } from '../options/drawing.ts';
 
 /** A prompt without what asks for files, and how much of each opened file counts. */
 export interface PromptWithStrengths {
@@ -21,7 +21,7 @@ export interface PromptWithStrengths {
  * @throws UserError naming the tag, where it cannot be read or its file is not there
  */
 export async function openMentioned(
-  flags: GenerateFlags,
+  flags: DrawingFlags,
   base: Base,
   prompts: readonly string[],
   given: readonly Learned[],
@@ -126,7 +126,7 @@ export const tagsIn = (prompt: string): string[] =>
   );
 
 /** The name of the flag's value: `lora-dir` is `loraDir`. */
-const dirOf = (flags: GenerateFlags, { name }: LearnedKind): string | undefined =>
+const dirOf = (flags: DrawingFlags, { name }: LearnedKind): string | undefined =>
   (flags as unknown as Record<string, string | undefined>)[
     `${name.replace(/-(.)/g, (_, letter: string) => letter.toUpperCase())}Dir`
   ];
@@ -169,7 +169,7 @@ function pathOf(
 
 /** Opens files of the kinds whose names are words, where a prompt says the word. */
 async function openWords(
-  flags: GenerateFlags,
+  flags: DrawingFlags,
   base: Base,
   prompts: readonly string[],
   filesOf: (kind: LearnedKind) => ReadonlyMap<string, string> | undefined,

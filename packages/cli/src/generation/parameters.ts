@@ -12,6 +12,7 @@ import {
 import { hashFile } from '@sdft/models/node';
 import { UserError } from '@sdft/tensor';
 import type { GenerateFlags } from '../commands/generate.ts';
+import type { DrawingFlags } from '../options/drawing.ts';
 import { size } from '../options/values.ts';
 import { version } from '../version.ts';
 
@@ -36,9 +37,13 @@ export async function modelHash(base: string): Promise<string | undefined> {
   return isFile ? (await hashFile(base)).short : undefined;
 }
 
+/** Flags that say how a picture came to be. */
+type Told = DrawingFlags &
+  Pick<GenerateFlags, 'initImage' | 'strength' | 'mask'> & { readonly noiseLevel?: number };
+
 /** The text for a picture [height, width] in pixels. */
 export function textOf(
-  flags: GenerateFlags,
+  flags: Told,
   {
     prompt,
     seed,
@@ -69,6 +74,7 @@ export function textOf(
       flags.initImage === undefined
         ? undefined
         : (flags.strength ?? (flags.mask === undefined ? 0.8 : 1)),
+    'Noise level': flags.noiseLevel,
     'Clip skip': clipSkip > 1 ? clipSkip : undefined,
     Emphasis: emphasis === 'original' ? undefined : emphasisNames[emphasis],
     'Prompt syntax': syntax === 'plain' ? syntax : undefined,

@@ -38,16 +38,24 @@ export function readPromptIds(file: string, count: number, window: number): Prom
 }
 
 /** Reads `latents` [B,C,h,w], unit Gaussian noise. Throws UserError naming file and tensor. */
-export function readLatents(file: string, channels: number): HostArray {
-  const weight = tensorIn(file, 'latents');
+export const readLatents = (file: string, channels: number): HostArray =>
+  noiseIn(file, 'latents', tensorIn(file, 'latents'), channels);
+
+/** Reads `low_res_noise` [B,C,h,w], unit Gaussian noise; undefined where the file has none. Throws UserError naming file and tensor. */
+export function readLowResNoise(file: string, channels: number): HostArray | undefined {
+  const weight = openSafetensors(file).tensors.get('low_res_noise');
+  return weight && noiseIn(file, 'low_res_noise', weight, channels);
+}
+
+function noiseIn(file: string, name: string, weight: Weight, channels: number): HostArray {
   const { shape } = weight;
   if (shape.length !== 4 || shape[1] !== channels || shape.some((length) => length < 1))
     throw new UserError(
-      `${file}: tensor latents must be [B, ${channels}, h, w], and is [${shape.join(', ')}]`,
+      `${file}: tensor ${name} must be [B, ${channels}, h, w], and is [${shape.join(', ')}]`,
     );
   const values = Float32Array.from(readFloat32(weight));
   if (values.some((value) => !Number.isFinite(value)))
-    throw new UserError(`${file}: tensor latents holds NaN or infinity`);
+    throw new UserError(`${file}: tensor ${name} holds NaN or infinity`);
   return hostArray(values, shape) as HostArray;
 }
 

@@ -20,6 +20,11 @@ export const commands: readonly CommandEntry[] = [
     load: async () => (await import('../commands/generate.ts')).generateCommand,
   },
   {
+    name: 'upscale',
+    summary: 'enlarge pictures by a model that is made for it, with what was trained',
+    load: async () => (await import('../commands/upscale.ts')).upscaleCommand,
+  },
+  {
     name: 'inspect',
     summary: 'say what a file or folder is and what it holds; never executes anything in it',
     load: async () => (await import('../commands/inspect.ts')).inspectCommand,
