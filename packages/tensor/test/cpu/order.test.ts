@@ -56,7 +56,7 @@ describe('nodes in order', () => {
     const chain = [node('a', ['x']), node('b', ['a.0']), node('c', ['x', 'b.0'])];
     expect(inOrder(chain)).toEqual([
       ...chain,
-      expect.objectContaining({ opType: 'Shape', inputs: ['c.0'] }),
+      expect.objectContaining({ opType: 'Size', inputs: ['c.0'] }),
     ]);
     expect(inOrder([])).toEqual([]);
   });

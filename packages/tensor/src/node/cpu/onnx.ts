@@ -72,15 +72,20 @@ const attribute = (name: string, value: AttributeValue): object => {
   if ('float' in value) return { name, f: value.float, type: 1 };
   return { name, ints: value, type: 7 };
 };
-const valueInfo = (
-  { name, type, shape }: OnnxValue,
-  dimension = (dimValue: number): object => ({ dimValue }),
-): object => ({
+const valueInfo = ({ name, type, shape }: OnnxValue): object => ({
   name,
-  type: { tensorType: { elemType: elementType[type], shape: { dim: shape.map(dimension) } } },
+  type: {
+    tensorType: {
+      elemType: elementType[type],
+      shape: { dim: shape.map((dimValue) => ({ dimValue })) },
+    },
+  },
 });
-/** An input of its rank, whatever the lengths of its axes. */
-const openValueInfo = (value: OnnxValue): object => valueInfo(value, () => ({}));
+/** An input of any shape. */
+const openValueInfo = ({ name, type }: OnnxValue): object => ({
+  name,
+  type: { tensorType: { elemType: elementType[type] } },
+});
 const EXTERNAL = 1;
 const initializer = (value: OnnxInitializer): object => ({
   name: value.name,
@@ -97,8 +102,9 @@ const initializer = (value: OnnxInitializer): object => ({
 /**
  * The model as bytes of a `.onnx` file.
  *
- * It says nothing of the lengths of axes: where ONNX Runtime can tell two tensors to be of one shape, it plans to hand the first one's memory on to the second, and holds it all the while in between,
- * from the first attention of a gradient to the last. So inputs have no lengths, and lists of integers, from which it would infer them, are what a caller could override.
+ * It says nothing of shapes: where ONNX Runtime can tell two tensors to be of one shape, it plans to hand the first one's memory on to the second, and holds it all the while in between,
+ * from the first attention of a gradient to the last. So inputs have no shapes, and lists of integers, from which it would infer them, are what a caller could override. Nor have inputs a rank alone:
+ * each tensor of a known rank is held against all that were let go of before, which takes seconds among thousands of nodes.
  */
 export function encodeModel({
   nodes,

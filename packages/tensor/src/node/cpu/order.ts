@@ -6,7 +6,7 @@ import type { OnnxNode } from './onnx.ts';
  * and so puts off whatever only a later result needs: what that reads stays in memory meanwhile (all chunks of an attention's scores, say, until the second of three gradients is asked for).
  *
  * Its rule: of the nodes that nobody reads, and of the nodes that one reads, the last in the list comes first. So the last node of the list has to be one that reads the first
- * node of all, the last but one a node that reads the second, and so on; a Shape is such a reader, and costs nothing. A node that its successor reads is computed right before that without being told.
+ * node of all, the last but one a node that reads the second, and so on; a Size is such a reader, and costs nothing. A node that its successor reads is computed right before that without being told.
  */
 export function inOrder(nodes: readonly OnnxNode[]): OnnxNode[] {
   const told = nodes.filter(
@@ -14,13 +14,13 @@ export function inOrder(nodes: readonly OnnxNode[]): OnnxNode[] {
   );
   const markers = told.map(
     ({ outputs: [output] }, i): OnnxNode => ({
-      opType: 'Shape',
+      // One number: memory for lists is sought among all that were let go of, which takes long when a model is loaded.
+      opType: 'Size',
       domain: '',
-      name: `order/Shape_${i}`,
+      name: `order/Size_${i}`,
       inputs: [output!],
       outputs: [`order${i}`],
-      // Of no axis: an empty list.
-      attributes: { start: 0, end: 0 },
+      attributes: {},
     }),
   );
   return [...nodes, ...markers.reverse()];
