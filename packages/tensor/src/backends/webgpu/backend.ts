@@ -14,6 +14,7 @@ import { lower } from './lower.ts';
 import { type ArenaKind, type Layout, layOut, megabytes } from './memory.ts';
 import { type Program, tensorBytes } from './program.ts';
 import { hasKernel } from './planned.ts';
+import { remakeNorms } from './remake.ts';
 import type { Precision } from './storage.ts';
 import { pieces, type ReadWeight, readWhole } from './upload.ts';
 
@@ -30,7 +31,7 @@ const UPLOAD = 256 * 2 ** 20;
 
 /** A graph as it is lowered: composites spelled out but for those that have kernels, optimized. */
 export const prepare = (graph: Graph, target: Target): Graph =>
-  optimize(expandComposites(graph, (node, inputs) => hasKernel(node, inputs, target)));
+  optimize(expandComposites(remakeNorms(graph), (node, inputs) => hasKernel(node, inputs, target)));
 
 /** A backend on a device, which `connect` gives at each compile (the same one as long as it lives). */
 export function webgpuOn(connect: () => Promise<Device>, options: DeviceOptions = {}): Backend {

@@ -4,7 +4,6 @@ import {
   type Graph,
   type NodeId,
   type Primitive,
-  sameShape,
   sizeOf,
 } from '../../graph/types.ts';
 import { needed, usersOf } from '../../graph/walk.ts';
@@ -54,8 +53,8 @@ const dear: Readonly<Partial<Record<Primitive, number>>> = {
   ...{ pad: 2, concat: 2, gather: 2, reshape: 0, permute: 0, broadcast: 0, slice: 0 },
   ...{ stopGradient: 0, barrier: 0, constant: 0 },
 };
-/** Computing this again is no dearer than reading it. */
-const CHEAP = 12;
+/** Computing this again is no dearer than writing and reading it: a card does some 20 operations in the time that a byte takes. */
+const CHEAP = 60;
 /** What may be done again for each element of a repetition. */
 const CHEAP_REPEATED = 3;
 /** Operations in one kernel: beyond this, compilers of drivers take their time. */
@@ -191,7 +190,7 @@ export function fuse(graph: Graph, limits: FuseLimits): Fusion {
   };
   nodes.forEach((n, id) => {
     if (!live[id] || given(n)) return;
-    limit(id, limits.leaves);
+    limit(id, n.op === 'concat' && stored[id] ? Number.POSITIVE_INFINITY : limits.leaves);
   });
 
   const epilogues = new Map<NodeId, NodeId>();
@@ -223,40 +222,46 @@ export function fuse(graph: Graph, limits: FuseLimits): Fusion {
       )
     );
   }
+  /** Grows the kernel of `start` by element-wise readers, up to the last node that is all that others read of it. */
   function absorb(start: NodeId): void {
-    let current = start;
-    let end: NodeId | undefined;
     const chain = new Set<NodeId>([start]);
-    let terms = 0;
     const others = new Set<NodeId>();
+    let best: { end: NodeId; chain: NodeId[]; others: NodeId[] } | undefined;
+    let terms = 0;
     for (;;) {
-      const [reader, ...more] = users[current]!;
-      if (reader === undefined || more.length > 0 || updateRoots.has(current)) break;
-      if (current !== start && outputs.has(current)) break;
-      const r = node(reader);
-      if (groupOf.has(reader) || absorbed.has(reader)) break;
-      if (r.op !== 'reshape') {
-        if (!inEpilogue.has(r.op)) break;
-        if (!sameShape(r.shape, node(current).shape)) break;
-        terms += r.inputs.reduce((sum, i) => sum + (chain.has(i) || stored[i] ? 0 : work[i]!), 1);
-        for (const input of r.inputs)
+      const next = [...chain]
+        .flatMap((id) => users[id]!)
+        .filter((id) => !chain.has(id))
+        .reduce((least, id) => Math.min(least, id), Number.POSITIVE_INFINITY);
+      if (next === Number.POSITIVE_INFINITY || groupOf.has(next) || absorbed.has(next)) break;
+      const n = node(next);
+      if (n.op === 'reshape') {
+        if (stored[n.inputs[0]!] && n.inputs[0] !== start) break;
+      } else {
+        if (!inEpilogue.has(n.op) || sizeOf(n.shape) !== size(start)) break;
+        terms += n.inputs.reduce((sum, i) => sum + (chain.has(i) || stored[i] ? 0 : work[i]!), 1);
+        for (const input of n.inputs)
           if (!chain.has(input)) for (const leaf of seenFrom(input)) others.add(leaf);
-        if (terms > LONGEST_EPILOGUE || others.size > limits.epilogue || !plain(r, chain)) break;
-        end = reader;
+        if (terms > LONGEST_EPILOGUE || others.size > limits.epilogue || !plain(n, chain)) break;
       }
-      chain.add(reader);
-      current = reader;
-      if (stored[reader]) break;
+      chain.add(next);
+      const closed = [...chain].every(
+        (id) =>
+          id === next ||
+          (!(outputs.has(id) || updateRoots.has(id)) && users[id]!.every((u) => chain.has(u))),
+      );
+      if (closed && n.op !== 'reshape')
+        best = { end: next, chain: [...chain], others: [...others] };
+      if (updateRoots.has(next)) break;
     }
-    if (end === undefined || !othersCanWait(start, end)) return;
-    stored[start] = false;
-    stored[end] = true;
-    epilogues.set(end, start);
-    for (const id of chain) {
+    if (!best || !othersCanWait(start, best.end)) return;
+    for (const id of best.chain) {
+      stored[id] = false;
       absorbed.add(id);
-      if (id === end) break;
     }
-    leaves[end] = new Set([...others, ...(leaves[start] ?? [])]);
+    stored[best.end] = true;
+    epilogues.set(best.end, start);
+    leaves[best.end] = new Set([...best.others, ...leaves[start]!]);
   }
   /** Whether what a node reads besides the chain can be said in one expression, without branches. */
   function plain(n: AnyNode, chain: ReadonlySet<NodeId>): boolean {

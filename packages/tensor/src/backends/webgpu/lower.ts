@@ -15,6 +15,7 @@ import { fuse, type Fusion } from './fuse.ts';
 import type { Kernel, Plan, Storage, Target } from './kernel.ts';
 import { type Lowering, map } from './lowering.ts';
 import { affine, placeAt, variable } from './places.ts';
+import { joined } from './spell.ts';
 import type { Origin, Program, ProgramStep, ProgramTensor, RowCheck, TensorId } from './program.ts';
 import { tensorBytes } from './program.ts';
 import { reduce } from './reductions.ts';
@@ -91,24 +92,30 @@ const isGiven = (node: AnyNode): boolean =>
 /** Bindings left for what a kernel writes, and for faults. */
 const OWN_BINDINGS = 2;
 
-function concat(at: Lowering & Source, id: NodeId, end: NodeId): void {
+/** Parts by as many kernels as need be: none may be bound to too many tensors. */
+function concat(at: Lowering & Source, id: NodeId): void {
   const node = at.node(id) as AnyNode & { op: 'concat' };
-  if (node.inputs.length <= 4) {
-    elementwise(at, id, end);
-    return;
-  }
-  // One kernel for each part, so that none is bound to all of them.
   const { axis } = node.attrs;
-  let start = 0;
-  for (const input of node.inputs) {
-    const { shape } = at.node(input);
+  const most = at.target.bindings - OWN_BINDINGS;
+  let [start, first] = [0, 0];
+  while (first < node.inputs.length) {
+    const leaves = new Set<NodeId>();
+    let [length, next] = [0, first];
+    for (; next < node.inputs.length; next++) {
+      const input = node.inputs[next]!;
+      for (const leaf of at.tensorOf(input) === undefined ? at.leavesOf(input) : [input])
+        leaves.add(leaf);
+      if (next > first && leaves.size > most) break;
+      length += at.node(input).shape[axis]!;
+    }
+    const shape = node.shape.map((d, i) => (i === axis ? length : d));
     const size = sizeOf(shape);
     const writer = at.writer([id]);
     const { body } = writer;
     body.line(`let i = (group.y * groups.x + group.x) * ${at.lineSize}u + local.x;`);
     body.line(`if (i >= ${size}u) { return; }`);
     const place = placeAt(shape, variable('i', size));
-    const value = writer.value(input, place);
+    const value = joined(writer, node.inputs.slice(first, next), axis, place);
     const strides = stridesOf(node.shape);
     const target = affine(place, strides, start * strides[axis]!);
     writer.storeTensor(at.stored(id), body.bind(target.code), value, writer.isBool(id));
@@ -122,7 +129,8 @@ function concat(at: Lowering & Source, id: NodeId, end: NodeId): void {
         path: node.path,
       }),
     );
-    start += shape[axis]!;
+    start += length;
+    first = next;
   }
 }
 
@@ -218,6 +226,9 @@ class Lowerer implements Lowering, Source {
     const tensor = this.#ofNode.get(id);
     if (tensor === undefined) throw internal(`node ${id} (${this.node(id).op}) lies nowhere`);
     return tensor;
+  }
+  leavesOf(id: NodeId): ReadonlySet<NodeId> {
+    return this.#fusion.leaves(id);
   }
   writer(own: Iterable<NodeId>): Writer {
     return new Writer(this, own, new Body());

@@ -110,6 +110,28 @@ function branching(dtype: DType, body: Body, fill: (name: string) => void): stri
   return name;
 }
 
+/** The element at `place` of `inputs` joined along `axis`. */
+export function joined(at: Speller, inputs: readonly NodeId[], axis: number, place: Place): string {
+  const within = (input: NodeId, inner: Term): Place =>
+    place.map((one, i) => (i === axis ? axisAt(at.node(input).shape[axis]!, inner) : one));
+  const along = at.body.term(coordinate(place[axis]!));
+  if (inputs.length === 1) return at.value(inputs[0]!, within(inputs[0]!, along));
+  let from = 0;
+  return branching(at.node(inputs[0]!).dtype, at.body, (name) =>
+    inputs.forEach((input, n) => {
+      const length = at.node(input).shape[axis]!;
+      const start = from;
+      from += length;
+      const above = n < inputs.length - 1 ? `${along.code} < ${from}u` : '';
+      const below = n > 0 ? `${along.code} >= ${start}u` : '';
+      at.body.block(`if (${[below, above].filter(Boolean).join(' && ')})`, () => {
+        const inner = at.body.term({ ...minus(along, start), max: length - 1 });
+        at.body.line(`${name} = ${at.value(input, within(input, inner))};`);
+      });
+    }),
+  );
+}
+
 export const rules: { [P in Primitive]: Rule<P> } = {
   input: stored,
   weight: stored,
@@ -216,25 +238,7 @@ export const rules: { [P in Primitive]: Rule<P> } = {
       ),
     );
   },
-  concat: ({ node, place, at }) => {
-    const { axis } = node.attrs;
-    const along = at.body.term(coordinate(place[axis]!));
-    let from = 0;
-    return branching(node.dtype, at.body, (name) =>
-      node.inputs.forEach((input, n) => {
-        const length = at.node(input).shape[axis]!;
-        const start = from;
-        from += length;
-        const above = n < node.inputs.length - 1 ? `${along.code} < ${from}u` : '';
-        const below = n > 0 ? `${along.code} >= ${start}u` : '';
-        at.body.block(`if (${[below, above].filter(Boolean).join(' && ') || 'true'})`, () => {
-          const inner = at.body.term({ ...minus(along, start), max: length - 1 });
-          const axes = place.map((one, i) => (i === axis ? axisAt(length, inner) : one));
-          at.body.line(`${name} = ${at.value(input, axes)};`);
-        });
-      }),
-    );
-  },
+  concat: ({ node, place, at }) => joined(at, node.inputs, node.attrs.axis, place),
   gather: ({ id, node, place, at }) => {
     const [table, indices] = node.inputs as [NodeId, NodeId];
     const { shape } = at.node(table);

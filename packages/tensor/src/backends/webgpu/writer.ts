@@ -22,6 +22,8 @@ export interface Source {
   /** The tensor in which the elements of a node lie; undefined where it is computed by whoever reads it. */
   tensorOf(id: NodeId): TensorId | undefined;
   tensor(id: TensorId): ProgramTensor;
+  /** The nodes in memory that the expression of a node reads. */
+  leavesOf(id: NodeId): ReadonlySet<NodeId>;
   /** The number of the check of a row number, if it needs one, and the tensor of faults. */
   check(id: NodeId, rows: number): { readonly slot: number; readonly faults: TensorId } | undefined;
 }
