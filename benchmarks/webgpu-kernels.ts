@@ -35,7 +35,7 @@ export interface Result {
 }
 
 const fast = [
-  'enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia,disable_robustness,disable_workgroup_init,skip_validation',
+  'enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia,disable_robustness,disable_workgroup_init,disable_polyfills_on_integer_div_and_mod,vulkan_use_cooperative_matrix_robust_access',
   'disable-dawn-features=timestamp_quantization,lazy_clear_resource_on_first_use',
 ];
 const start = performance.now();

@@ -1,6 +1,11 @@
 /** @file What is measured: products, the convolutions of Stable Diffusion 1.5, and the forms that each may take. */
 import type { Plan, Storage, Target } from '../../packages/tensor/src/backends/webgpu/kernel.ts';
 import {
+  type AttentionForm,
+  planAttention,
+  planAttentionGrad,
+} from '../../packages/tensor/src/backends/webgpu/kernels/attention.ts';
+import {
   conv2dShape,
   planConv2d,
   planConv2dGradInput,
@@ -168,6 +173,38 @@ function convJob(
   };
 }
 
+function attentionJob(
+  target: Target,
+  gradient: boolean,
+  { batch, length, dim }: { batch: number; length: number; dim: number },
+  storage: Storage,
+): Job {
+  const heads = 8;
+  const shape = {
+    batch,
+    heads,
+    queries: length,
+    keys: length,
+    dim,
+    valueDim: dim,
+    scale: 1 / Math.sqrt(dim),
+    causal: false,
+    storage: Object.fromEntries(
+      ['q', 'k', 'v', 'out', 'dout', 'dq', 'dk', 'dv'].map((name) => [name, storage]),
+    ) as Parameters<typeof planAttentionGrad>[0]['storage'],
+  };
+  const values = { storage, size: batch * length * heads * dim };
+  const plan = (form?: AttentionForm) =>
+    gradient ? planAttentionGrad(shape, target, form) : planAttention(shape, target, form);
+  return {
+    name: `attention${gradient ? ' grad' : ''} ${storage} ${batch}x${length}x${heads}x${dim}`,
+    inputs: Array.from({ length: gradient ? 5 : 3 }, () => values),
+    outputs: Array.from({ length: gradient ? 3 : 1 }, () => values),
+    plain: () => plan('serial'),
+    variants: [{ form: 'planner', picked: true, plan: () => plan() }],
+  };
+}
+
 /** Most telling first, as time may run out. */
 export function jobs(target: Target): Job[] {
   const levels = [
@@ -184,6 +221,8 @@ export function jobs(target: Target): Job[] {
       convJob(target, 'input', { n: 1, channels: 320, side: 32, kernel: 3 }, 'f32'),
       convJob(target, 'weight', { n: 1, channels: 320, side: 32, kernel: 3 }, 'f32'),
       convJob(target, 'forward', { n: 1, channels: 320, side: 32, kernel: 1 }, 'f32'),
+      attentionJob(target, false, { batch: 1, length: 256, dim: 40 }, 'f32'),
+      attentionJob(target, true, { batch: 1, length: 256, dim: 40 }, 'f32'),
     ];
   const storages: Storage[] = target.f16 ? ['f16', 'f32'] : ['f32'];
   return [
@@ -194,6 +233,9 @@ export function jobs(target: Target): Job[] {
       storages.map((s) => convJob(target, direction, { n: 8, ...levels[0]! }, s)),
     ),
     ...storages.map((s) => matmulJob(target, [4096, 320, 320], s, { transposed: true })),
+    ...[false, true].map((gradient) =>
+      attentionJob(target, gradient, { batch: 1, length: 4096, dim: 40 }, storages[0]!),
+    ),
     ...levels
       .slice(1)
       .flatMap((level) => storages.map((s) => convJob(target, 'forward', { n: 8, ...level }, s))),
@@ -201,6 +243,12 @@ export function jobs(target: Target): Job[] {
       storages.map((s) => convJob(target, 'forward', { n: 1, ...level }, s)),
     ),
     ...storages.map((s) => convJob(target, 'weight', { n: 8, ...levels[2]! }, s)),
+    ...[
+      { batch: 4, length: 1024, dim: 80 },
+      { batch: 4, length: 256, dim: 160 },
+    ].flatMap((size) =>
+      [false, true].map((gradient) => attentionJob(target, gradient, size, storages[0]!)),
+    ),
     ...storages.map((s) => matmulJob(target, [512, 512, 512], s)),
   ];
 }

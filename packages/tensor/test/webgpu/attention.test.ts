@@ -6,7 +6,7 @@ import {
   planAttention,
   planAttentionGrad,
 } from '../../src/backends/webgpu/kernels/attention.ts';
-import { closeDevice, type Device, openDevice, runPlan } from './device.ts';
+import { closeDevice, type Device, onF16, openDevice, runPlan } from './device.ts';
 import { expectClose, numbers } from './numbers.ts';
 import { large, lavapipe, smallest } from './targets.ts';
 
@@ -70,6 +70,7 @@ describe('attention', () => {
     form: AttentionForm | undefined,
     target: Target,
     storage: Storage = 'f32',
+    on = device,
   ) {
     const { batch, heads, queries, keys, dim, valueDim } = shape;
     const sizes = {
@@ -94,33 +95,33 @@ describe('attention', () => {
     };
     const result = (size: number) => ({ storage, size });
     const forward = planAttention({ ...shape, storage: kept }, target, form);
-    const [out] = await runPlan(device, forward, [q!, k!, v!], [result(sizes.out)]);
+    const [out] = await runPlan(on, forward, [q!, k!, v!], [result(sizes.out)]);
     expectClose(out!, wanted.out, storage);
+    // Gradients read and write as results do, and take lavapipe long to compile.
+    if (storage === 'f16') return;
     const back = planAttentionGrad({ ...shape, storage: kept }, target, form);
     const [dq, dk, dv] = await runPlan(
-      device,
+      on,
       back,
       [q!, k!, v!, { storage, data: wanted.out }, dout!],
       [result(sizes.q), result(sizes.k), result(sizes.v)],
     );
     expectClose(dv!, wanted.dv, storage);
-    // In f16 the result, from which the gradient is taken, is rounded itself.
-    const all = (a: Float64Array, b: Float64Array) => expectClose(a, b, storage);
-    all(dq!, wanted.dq);
-    all(dk!, wanted.dk);
+    expectClose(dq!, wanted.dq, storage);
+    expectClose(dk!, wanted.dk, storage);
   }
 
   const odd = { batch: 2, heads: 2, queries: 37, keys: 21, dim: 5, valueDim: 7, scale: 0.4 };
-  const self = { batch: 1, heads: 1, queries: 41, keys: 41, dim: 20, valueDim: 20, scale: 0.2 };
-  it.each(forms)('more queries than keys, odd heads, form %s', async (form) => {
+  it.each(forms)('more queries than keys, form %s', async (form) => {
     await check({ ...odd, causal: false }, form, smallest);
   });
   it.each(forms)('causal, form %s', async (form) => {
-    await check({ ...self, causal: true }, form, smallest);
+    await check({ ...odd, keys: 37, causal: true }, form, smallest);
   });
-  it('f16 kept, f32 summed, in the form that the planner picks', async ({ skip }) => {
-    skip(!device.target.f16, 'the device has no f16');
-    await check({ ...self, causal: false }, undefined, device.target, 'f16');
+  it('f16 kept, f32 summed', async ({ skip }) => {
+    await onF16(skip, (device) =>
+      check({ ...odd, causal: false }, undefined, device.target, 'f16', device),
+    );
   });
 });
 

@@ -8,42 +8,14 @@ import {
   type Shape4,
 } from '../../src/backends/webgpu/kernels/convolution.ts';
 import type { Form } from '../../src/backends/webgpu/kernels/forms.ts';
-import { closeDevice, type Device, openDevice, runPlan, type Values } from './device.ts';
+import { closeDevice, type Device, onF16, openDevice, runPlan, type Values } from './device.ts';
 import { expectClose, numbers } from './numbers.ts';
+import { type Convolution, convolution } from './references.ts';
 import { large, lavapipe, smallest } from './targets.ts';
 
-interface Case {
-  readonly x: Shape4;
-  readonly w: Shape4;
-  readonly stride: readonly [number, number];
-  readonly padding: readonly [number, number, number, number];
-}
 const size = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1);
 
-/** Calls `term` with the places in x, w and y of every product that a convolution sums. */
-function eachTerm(c: Case, term: (x: number, w: number, y: number) => void): void {
-  const [, channels, height, width] = c.x;
-  const [, , kh, kw] = c.w;
-  const out = conv2dShape(c);
-  for (let n = 0; n < out[0]; n++)
-    for (let o = 0; o < out[1]; o++)
-      for (let oy = 0; oy < out[2]; oy++)
-        for (let ox = 0; ox < out[3]; ox++)
-          for (let ch = 0; ch < channels; ch++)
-            for (let i = 0; i < kh; i++)
-              for (let j = 0; j < kw; j++) {
-                const y = oy * c.stride[0] + i - c.padding[0];
-                const x = ox * c.stride[1] + j - c.padding[1];
-                if (y < 0 || x < 0 || y >= height || x >= width) continue;
-                term(
-                  ((n * channels + ch) * height + y) * width + x,
-                  ((o * channels + ch) * kh + i) * kw + j,
-                  ((n * out[1] + o) * out[2] + oy) * out[3] + ox,
-                );
-              }
-}
-
-const cases: [string, Case][] = [
+const cases: [string, Convolution][] = [
   ['3x3', { x: [2, 5, 6, 7], w: [9, 5, 3, 3], stride: [1, 1], padding: [1, 1, 1, 1] }],
   [
     '3x3 with steps of 2',
@@ -69,10 +41,15 @@ describe('convolutions', () => {
   });
   afterAll(() => closeDevice(device));
 
-  const one = async (plan: Plan, inputs: Values[], storage: Storage, count: number) =>
-    (await runPlan(device, plan, inputs, [{ storage, size: count }]))[0]!;
+  const one = async (on: Device, plan: Plan, inputs: Values[], storage: Storage, count: number) =>
+    (await runPlan(on, plan, inputs, [{ storage, size: count }]))[0]!;
 
-  async function check(c: Case, form: Form | undefined, storage: Storage = 'f32') {
+  async function check(
+    c: Convolution,
+    form: Form | undefined,
+    storage: Storage = 'f32',
+    on = device,
+  ) {
     const { x, w, stride, padding } = c;
     const y = conv2dShape(c);
     const [xs, ws, dys] = [x, w, y].map((s, i) => numbers(size(s), i + 1, storage)) as [
@@ -80,27 +57,18 @@ describe('convolutions', () => {
       Values,
       Values,
     ];
-    const wanted = [y, x, w].map((s) => new Float64Array(size(s))) as [
-      Float64Array,
-      Float64Array,
-      Float64Array,
-    ];
-    eachTerm(c, (i, j, o) => {
-      wanted[0][o]! += xs.data[i]! * ws.data[j]!;
-      wanted[1][i]! += dys.data[o]! * ws.data[j]!;
-      wanted[2][j]! += dys.data[o]! * xs.data[i]!;
-    });
+    const wanted = convolution(c, { x: xs.data, w: ws.data, dy: dys.data });
     const kept = { x: storage, w: storage, dy: storage, out: storage };
-    const { target } = device;
+    const { target } = on;
     const window = { stride, padding, storage: kept };
     const forward = planConv2d({ x, w, ...window }, target, form);
-    expectClose(await one(forward, [xs, ws], storage, size(y)), wanted[0], storage);
+    expectClose(await one(on, forward, [xs, ws], storage, size(y)), wanted.y, storage);
     const image = [x[2], x[3]] as const;
     const back = planConv2dGradInput({ dy: y, w, size: image, ...window }, target, form);
-    expectClose(await one(back, [dys, ws], storage, size(x)), wanted[1], storage);
+    expectClose(await one(on, back, [dys, ws], storage, size(x)), wanted.dx, storage);
     const kernel = [w[2], w[3]] as const;
     const weight = planConv2dGradWeight({ x, dy: y, kernel, ...window }, target, form);
-    expectClose(await one(weight, [xs, dys], storage, size(w)), wanted[2], storage);
+    expectClose(await one(on, weight, [xs, dys], storage, size(w)), wanted.dw, storage);
   }
 
   it.each(cases.flatMap(([name, c]) => forms.map(([f, form]) => [name, f, c, form] as const)))(
@@ -113,8 +81,7 @@ describe('convolutions', () => {
     await check(cases[1]![1], tiled);
   });
   it('f16 kept, f32 summed', async ({ skip }) => {
-    skip(!device.target.f16, 'the device has no f16');
-    await check(cases[0]![1], { kind: 'naive' }, 'f16');
+    await onF16(skip, (device) => check(cases[0]![1], { kind: 'naive' }, 'f16', device));
   });
 });
 

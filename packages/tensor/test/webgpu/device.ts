@@ -58,6 +58,20 @@ export async function openDevice({ f16 = false } = {}): Promise<Device> {
   return open(found.adapter, true);
 }
 
+/** Calls `use` with a device that knows f16; a machine that has none skips the test. */
+export async function onF16(
+  skip: (condition: boolean, why: string) => void,
+  use: (device: Device) => Promise<void>,
+): Promise<void> {
+  const device = await openDevice({ f16: true });
+  try {
+    skip(!device.target.f16, `${device.name} has no f16`);
+    await use(device);
+  } finally {
+    await closeDevice(device);
+  }
+}
+
 /** A device of Dawn's own options: `backend=null` checks everything and computes nothing. */
 export async function openWith(options: readonly string[]): Promise<Device> {
   const instance = create([

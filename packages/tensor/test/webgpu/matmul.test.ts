@@ -7,8 +7,9 @@ import {
   type MatrixView,
   planMatmul,
 } from '../../src/backends/webgpu/kernels/matmul.ts';
-import { closeDevice, type Device, openDevice, openWith, runPlan, type Values } from './device.ts';
+import { closeDevice, type Device, onF16, openDevice, openWith, runPlan } from './device.ts';
 import { expectClose, numbers } from './numbers.ts';
+import { product } from './references.ts';
 import { large, lavapipe, smallest } from './targets.ts';
 
 /** Rows and columns as they lie: `transposed` has columns beside each other; `gap` elements between rows, `offset` before the first. */
@@ -31,32 +32,6 @@ function view(
   };
 }
 
-/** In double precision, element by element. */
-function reference({ batch, m, n, k, a, b }: Matmul, x: Values, y: Values): Float64Array {
-  const total = batch.reduce((p, q) => p * q, 1);
-  const out = new Float64Array(total * m * n);
-  for (let i = 0; i < total; i++) {
-    let rest = i;
-    const at = { a: a.offset, b: b.offset };
-    for (let axis = batch.length - 1; axis >= 0; axis--) {
-      const place = rest % batch[axis]!;
-      rest = Math.floor(rest / batch[axis]!);
-      at.a += place * a.strides[axis]!;
-      at.b += place * b.strides[axis]!;
-    }
-    const [aRow, aColumn] = a.strides.slice(-2) as [number, number];
-    const [bRow, bColumn] = b.strides.slice(-2) as [number, number];
-    for (let r = 0; r < m; r++)
-      for (let c = 0; c < n; c++) {
-        let sum = 0;
-        for (let j = 0; j < k; j++)
-          sum += x.data[at.a + r * aRow + j * aColumn]! * y.data[at.b + j * bRow + c * bColumn]!;
-        out[(i * m + r) * n + c] = sum;
-      }
-  }
-  return out;
-}
-
 /** Software devices compile large tiles for seconds: these take every path of them. */
 const small: Form = {
   kind: 'tiled',
@@ -76,13 +51,17 @@ describe('products of matrices', () => {
   });
   afterAll(() => closeDevice(device));
 
-  async function check(matmul: Matmul & { a: { size: number }; b: { size: number } }, form?: Form) {
+  async function check(
+    matmul: Matmul & { a: { size: number }; b: { size: number } },
+    form?: Form,
+    on = device,
+  ) {
     const x = numbers(matmul.a.size, 1, matmul.a.storage);
     const y = numbers(matmul.b.size, 2, matmul.b.storage);
     const size = matmul.batch.reduce((p, q) => p * q, 1) * matmul.m * matmul.n;
-    const plan = planMatmul(matmul, device.target, form);
-    const [out] = await runPlan(device, plan, [x, y], [{ storage: matmul.out, size }]);
-    expectClose(out!, reference(matmul, x, y), matmul.out);
+    const plan = planMatmul(matmul, on.target, form);
+    const [out] = await runPlan(on, plan, [x, y], [{ storage: matmul.out, size }]);
+    expectClose(out!, product(matmul, x.data, y.data), matmul.out);
   }
 
   const plain = { batch: [], m: 45, n: 67, k: 37 };
@@ -138,11 +117,12 @@ describe('products of matrices', () => {
       await check({ batch: [], m, n, k, a: view([[], m, k]), b: view([[], k, n]), out: 'f32' });
   });
   it('f16 kept, f32 summed', async ({ skip }) => {
-    skip(!device.target.f16, 'the device has no f16');
     const [m, n, k] = [40, 68, 60];
     const [a, b] = [view([[], m, k], { storage: 'f16' }), view([[], k, n], { storage: 'f16' })];
-    await check({ batch: [], m, n, k, a, b, out: 'f16' });
-    await check({ batch: [], m, n, k, a, b: view([[], k, n]), out: 'f32' }, small);
+    await onF16(skip, async (device) => {
+      await check({ batch: [], m, n, k, a, b, out: 'f16' }, undefined, device);
+      await check({ batch: [], m, n, k, a, b: view([[], k, n]), out: 'f32' }, undefined, device);
+    });
   });
   it.each(forms)('an epilogue adds a bias to each column, form %s', async (_, form) => {
     const { m, n, k } = plain;
@@ -161,7 +141,7 @@ describe('products of matrices', () => {
     const [x, y, bias] = [numbers(m * k, 1), numbers(k * n, 2), numbers(n, 3)];
     const plan = planMatmul(matmul, device.target, form);
     const [out] = await runPlan(device, plan, [x, y, bias], [{ storage: 'f32', size: m * n }]);
-    const wanted = reference(matmul, x, y).map((v, i) => v + bias.data[i % n]!);
+    const wanted = product(matmul, x.data, y.data).map((v, i) => v + bias.data[i % n]!);
     expectClose(out!, wanted);
   });
 });

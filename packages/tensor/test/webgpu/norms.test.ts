@@ -7,7 +7,7 @@ import {
   planLayerNormGrad,
 } from '../../src/backends/webgpu/kernels/norms.ts';
 import { planSoftmax, planSoftmaxGrad } from '../../src/backends/webgpu/kernels/softmax.ts';
-import { closeDevice, type Device, openDevice, runPlan, type Values } from './device.ts';
+import { closeDevice, type Device, onF16, openDevice, runPlan, type Values } from './device.ts';
 import { expectClose, numbers } from './numbers.ts';
 import { large } from './targets.ts';
 
@@ -52,6 +52,7 @@ describe('norms and softmax', () => {
     groups: number | undefined,
     target: Target,
     storage: 'f32' | 'f16' = 'f32',
+    on = device,
   ) {
     const channels = groups === undefined ? shape.at(-1)! : shape[1]!;
     const length = groups === undefined ? channels : size(shape.slice(1)) / groups;
@@ -72,7 +73,7 @@ describe('norms and softmax', () => {
         ? planLayerNorm({ shape, eps, storage: kept }, target)
         : planGroupNorm({ shape, groups, eps, storage: kept }, target);
     const [y, means, inverses] = await runPlan(
-      device,
+      on,
       norms,
       [near, gamma, beta],
       [
@@ -94,7 +95,7 @@ describe('norms and softmax', () => {
         : planGroupNormGrad({ shape, groups, storage: kept }, target);
     const f32 = (data: Float64Array): Values => ({ storage: 'f32', data });
     const [dx] = await runPlan(
-      device,
+      on,
       gradients,
       [dy, near, gamma, f32(wanted.means), f32(wanted.inverses)],
       [{ storage, size: size(shape) }],
@@ -116,8 +117,9 @@ describe('norms and softmax', () => {
     expect(plan.steps.length).toBe(2);
   });
   it('f16 kept, f32 summed', async ({ skip }) => {
-    skip(!device.target.f16, 'the device has no f16');
-    await check([2, 6, 5, 3], 3, device.target, 'f16');
+    await onF16(skip, async (device) => {
+      await check([2, 6, 5, 3], 3, device.target, 'f16', device);
+    });
   });
 
   it.each([

@@ -1,5 +1,4 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { Plan } from '../../src/backends/webgpu/kernel.ts';
 import {
   conv2dShape,
   planConv2d,
@@ -11,69 +10,11 @@ import {
   matmulProduct,
   planMatmul,
 } from '../../src/backends/webgpu/kernels/matmul.ts';
-import { type Values, closeDevice, type Device, openDevice, openWith, runPlan } from './device.ts';
+import { closeDevice, type Device, openDevice, openWith, runPlan } from './device.ts';
+import { emulated } from './emulation.ts';
 import { expectClose, numbers } from './numbers.ts';
+import { convolution, product } from './references.ts';
 import { large } from './targets.ts';
-
-/**
- * Subgroup matrices as plain WGSL: every invocation of a subgroup holds all of a matrix and does all of a product.
- * What is left as it is: where tiles lie, how they are read, which subgroup does what, and how results are written.
- */
-function emulated(plan: Plan): Plan {
-  const { m, n, k } = large.subgroupMatrix!;
-  const matrices = `alias Left = array<f32, ${m * k}>; alias Right = array<f32, ${k * n}>; alias Sum = array<f32, ${m * n}>;
-fn half_at(i: u32) -> f32 { return unpack2x16float(memory[i / 2u])[i % 2u]; }
-fn left_row_major(i: u32, pitch: u32) -> Left { var r: Left; for (var j = 0u; j < ${m * k}u; j++) { r[j] = half_at(i + j / ${k}u * pitch + j % ${k}u); } return r; }
-fn left_col_major(i: u32, pitch: u32) -> Left { var r: Left; for (var j = 0u; j < ${m * k}u; j++) { r[j] = half_at(i + j % ${k}u * pitch + j / ${k}u); } return r; }
-fn right_row_major(i: u32, pitch: u32) -> Right { var r: Right; for (var j = 0u; j < ${k * n}u; j++) { r[j] = half_at(i + j / ${n}u * pitch + j % ${n}u); } return r; }
-fn right_col_major(i: u32, pitch: u32) -> Right { var r: Right; for (var j = 0u; j < ${k * n}u; j++) { r[j] = half_at(i + j % ${n}u * pitch + j / ${n}u); } return r; }
-fn product(a: Left, b: Right, c: Sum) -> Sum { var r = c; var x = a; var y = b;
-for (var j = 0u; j < ${m * n}u; j++) { for (var l = 0u; l < ${k}u; l++) { r[j] += x[j / ${n}u * ${k}u + l] * y[l * ${n}u + j % ${n}u]; } } return r; }
-fn put(i: u32, a: Sum, pitch: u32) { var x = a; for (var j = 0u; j < ${m * n}u; j++) { memory[i + j / ${n}u * pitch + j % ${n}u] = bitcast<u32>(x[j]); } }`;
-  return {
-    ...plan,
-    steps: plan.steps.map((s) => {
-      if (!s.kernel.name.includes('matrix')) return s;
-      const words = Number(/buffer<(\d+)>/.exec(s.kernel.code)![1]) / 4;
-      const code = s.kernel.code
-        .replace(/diagnostic.*\n/, '')
-        .replace(
-          'enable subgroup_size_control;\nenable chromium_experimental_subgroup_matrix;\n',
-          matrices.replace(/^/, ''),
-        )
-        .replace(/@subgroup_size\(32\)/, '')
-        .replace(', @builtin(subgroup_id) subgroup: u32', '')
-        .replace(
-          'let halves = bufferView<array<f16>>(&memory, 0);\n',
-          'let subgroup = lane / 32u;\n',
-        )
-        .replace(/let floats = .*\n/, '')
-        .replace(/let fours = .*\n/, '')
-        .replace(/let [ab]_units = .*\n/g, '')
-        .replaceAll(
-          'fours[q]',
-          'bitcast<vec4f>(vec4u(memory[4u * q], memory[4u * q + 1u], memory[4u * q + 2u], memory[4u * q + 3u]))',
-        )
-        .replace(/buffer<\d+>/, `array<u32, ${words}>`)
-        .replace(/[ab]_units\[(.*)\] = ([ab]_next\d+);/g, (_, at: string, value: string) => {
-          const wide = new RegExp(`var ${value} = vec4`).test(s.kernel.code);
-          return [0, 1, 2, 3]
-            .slice(0, wide ? 4 : 2)
-            .map((c) => `memory[(${at}) * ${wide ? 4 : 2}u + ${c}u] = ${value}.${'xyzw'[c]};`)
-            .join(' ');
-        })
-        .replace(
-          /subgroupMatrixLoad<subgroup_matrix_(left|right)<[^>]*>, (\w+)>\(halves, /g,
-          '$1_$2(',
-        )
-        .replace(/: subgroup_matrix_result<[^>]*>/g, ': Sum')
-        .replaceAll('subgroupMatrixMultiplyAccumulate(', 'product(')
-        .replaceAll('subgroupMatrixStore<row_major>(floats, ', 'put(');
-      const [enables, rest] = [code.match(/^enable .*;$/gm)!, code.replace(/^enable .*;\n?/gm, '')];
-      return { ...s, kernel: { ...s.kernel, code: `${enables.join('\n')}\n${rest}` } };
-    }),
-  };
-}
 
 const f16 = (row: number, column: number, offset = 0) => ({
   storage: 'f16' as const,
@@ -81,10 +22,9 @@ const f16 = (row: number, column: number, offset = 0) => ({
   strides: [row, column],
 });
 const size = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1);
-/** Two by two subgroups, one by two, and parts of k. */
 const form: Form = {
   kind: 'matrix',
-  tile: { m: 32, n: 16, k: 16, down: 2, across: 1, ahead: true },
+  tile: { m: 64, n: 16, k: 16, down: 2, across: 1, ahead: true },
   parts: 1,
 };
 const parted: Form = {
@@ -100,37 +40,20 @@ describe('products by subgroup matrices, emulated', () => {
   });
   afterAll(() => closeDevice(device));
 
-  async function check(matmul: Matmul, sizes: [number, number], form: Form) {
-    const [x, y] = [numbers(sizes[0], 1, 'f16'), numbers(sizes[1], 2, 'f16')];
-    const { m, n } = matmul;
-    const out = [{ storage: matmul.out, size: m * n }];
+  it.each<[string, [number, number, number], Form, boolean, number]>([
+    ['rows and columns that no tile divides, read one by one', [67, 35, 21], form, false, 3],
+    ['both transposed, in parts, in groups of eight', [40, 72, 48], parted, true, 0],
+    ['neither transposed, in groups of four', [36, 68, 20], form, false, 0],
+  ])('%s', async (_, [m, n, k], form, transposed, offset) => {
+    const a = transposed ? f16(1, m) : f16(k, 1, offset);
+    const b = transposed ? f16(1, k) : f16(n, 1);
+    const matmul: Matmul = { batch: [], m, n, k, a, b, out: 'f32' };
+    const [x, y] = [numbers(offset + m * k, 1, 'f16'), numbers(k * n, 2, 'f16')];
     const plan = emulated(planMatmul(matmul, large, form));
-    const [ours] = await runPlan(device, plan, [x, y], out);
-    const plain = planMatmul(matmul, large, { kind: 'naive' });
-    const [wanted] = await runPlan(device, plain, [x, y], out);
-    expectClose(ours!, wanted!, matmul.out);
-  }
-
-  it('rows and columns that no tile divides, read one by one', async ({ skip }) => {
-    skip(!device.target.f16, 'the device has no f16');
-    const [m, n, k] = [67, 35, 21];
-    const matmul: Matmul = { batch: [], m, n, k, a: f16(k, 1, 3), b: f16(n, 1), out: 'f32' };
-    await check(matmul, [3 + m * k, k * n], form);
+    const [out] = await runPlan(device, plan, [x, y], [{ storage: 'f32', size: m * n }]);
+    expectClose(out!, product(matmul, x.data, y.data));
   });
-  it('both transposed, in parts, in groups of eight', async ({ skip }) => {
-    skip(!device.target.f16, 'the device has no f16');
-    const [m, n, k] = [40, 72, 48];
-    const matmul: Matmul = { batch: [], m, n, k, a: f16(1, m), b: f16(1, k), out: 'f16' };
-    await check(matmul, [m * k, k * n], parted);
-  });
-  it('neither transposed, in groups of four', async ({ skip }) => {
-    skip(!device.target.f16, 'the device has no f16');
-    const [m, n, k] = [36, 68, 20];
-    const matmul: Matmul = { batch: [], m, n, k, a: f16(k, 1), b: f16(n, 1), out: 'f32' };
-    await check(matmul, [m * k, k * n], form);
-  });
-  it('convolutions', async ({ skip }) => {
-    skip(!device.target.f16, 'the device has no f16');
+  it('convolutions', async () => {
     const conv = {
       x: [2, 5, 6, 7] as const,
       w: [9, 5, 3, 3] as const,
@@ -138,33 +61,26 @@ describe('products by subgroup matrices, emulated', () => {
       padding: [1, 1, 1, 1] as const,
       storage: { x: 'f16', w: 'f16', dy: 'f16', out: 'f32' } as const,
     };
-    const dy = conv2dShape(conv);
-    const values = [conv.x, conv.w, dy].map((s, i) => numbers(size(s), i, 'f16')) as [
-      Values,
-      Values,
-      Values,
-    ];
-    for (const [plan, inputs, out] of [
-      [(f: Form) => planConv2d(conv, large, f), [values[0], values[1]], size(dy)],
-      [
-        (f: Form) => planConv2dGradWeight({ ...conv, dy, kernel: [3, 3] }, large, f),
-        [values[0], values[2]],
-        size(conv.w),
-      ],
-    ] as const) {
-      const outputs = [{ storage: 'f32', size: out }] as const;
-      const [ours] = await runPlan(device, emulated(plan(form)), inputs, outputs);
-      const [wanted] = await runPlan(device, plan({ kind: 'naive' }), inputs, outputs);
-      expectClose(ours!, wanted!);
-    }
+    const dyShape = conv2dShape(conv);
+    const [x, w, dy] = [conv.x, conv.w, dyShape].map((s, i) => numbers(size(s), i, 'f16'));
+    const wanted = convolution(conv, { x: x!.data, w: w!.data, dy: dy!.data });
+    const forward = emulated(planConv2d(conv, large, form));
+    const [y] = await runPlan(device, forward, [x!, w!], [{ storage: 'f32', size: size(dyShape) }]);
+    expectClose(y!, wanted.y);
+    const gradient = emulated(
+      planConv2dGradWeight({ ...conv, dy: dyShape, kernel: [3, 3] }, large, form),
+    );
+    const out = [{ storage: 'f32', size: size(conv.w) }] as const;
+    const [dw] = await runPlan(device, gradient, [x!, dy!], out);
+    expectClose(dw!, wanted.dw);
   });
 });
 
 describe('products by subgroup matrices', () => {
   it('are for f16 alone, on devices that have them', () => {
     const n = 4096;
-    const kind = (a: 'f16' | 'f32', b: 'f16' | 'f32', target = large) =>
-      formOf(
+    const kind = (a: 'f16' | 'f32', b: 'f16' | 'f32', target = large) => {
+      return formOf(
         matmulProduct({
           batch: [],
           m: n,
@@ -176,31 +92,27 @@ describe('products by subgroup matrices', () => {
         }),
         target,
       ).kind;
+    };
     expect(kind('f16', 'f16')).toBe('matrix');
     expect(kind('f16', 'f32')).toBe('tiled');
     expect(kind('f16', 'f16', { ...large, subgroupMatrix: undefined })).toBe('tiled');
     expect(kind('f16', 'f16', { ...large, subgroups: { min: 64, max: 64 } })).toBe('tiled');
   });
-  it.each(matrixTiles.map(([tile]) => [`${tile.m}x${tile.n}`, tile] as const))(
-    'tile %s is valid WGSL',
-    async (_, tile) => {
-      const device = await openWith(['backend=null']);
-      device.gpu.pushErrorScope('validation');
-      const [m, n, k] = [129, 65, 33];
+  it('are valid WGSL in every tile', async () => {
+    const device = await openWith(['backend=null']);
+    const [m, n, k] = [129, 65, 33];
+    for (const [tile] of matrixTiles)
       for (const [a, b] of [
         [f16(k, 1), f16(n, 1)],
         [f16(1, m), f16(1, k)],
         [f16(1, 136), f16(64, 1)],
       ] as const) {
-        const plan = planMatmul({ batch: [], m, n, k, a, b, out: 'f16' }, large, {
-          kind: 'matrix',
-          tile,
-          parts: 1,
-        });
+        device.gpu.pushErrorScope('validation');
+        const matmul: Matmul = { batch: [], m, n, k, a, b, out: 'f16' };
+        const plan = planMatmul(matmul, large, { kind: 'matrix', tile, parts: 1 });
         device.gpu.createShaderModule({ code: plan.steps[0]!.kernel.code });
+        expect((await device.gpu.popErrorScope())?.message).toBeUndefined();
       }
-      expect((await device.gpu.popErrorScope())?.message).toBeUndefined();
-      await closeDevice(device);
-    },
-  );
+    await closeDevice(device);
+  });
 });

@@ -3,6 +3,8 @@ import type { Step, Target } from '../kernel.ts';
 import { address, type AttentionShape, type Pass, passFlops, rolesOf } from './attention.ts';
 import { asFloat, asStored, ceilDiv, lines, list, type Operand, step } from './wgsl.ts';
 
+/** A length that a compiler does not know: software drivers would unroll loops over it, and take minutes to compile them. */
+const count = (length: number): string => `min(${length}u, arrayLength(&q))`;
 /** Columns that are gone through together. */
 const together = 4;
 
@@ -35,7 +37,7 @@ export function serialAttention(
     sum: string,
   ) => `${each((c) => `let start_${sum}${c} = ${place('column', d, spot(c), '0u')};`)}
 var ${sum} = vec4f(0);
-for (var j = 0u; j < ${d}u; j++) { ${sum} = fma(vec4f(${own}[j]), vec4f(${list(together, (c) => read(name, `start_${sum}${c} + j`))}), ${sum}); }`;
+for (var j = 0u; j < ${count(d)}; j++) { ${sum} = fma(vec4f(${own}[j]), vec4f(${list(together, (c) => read(name, `start_${sum}${c} + j`))}), ${sum}); }`;
   const online = pass === 'forward' || pass === 'statistics';
   const weights = online
     ? `let top = max(most, max(max(s.x, s.y), max(s.z, s.w)));
@@ -52,7 +54,7 @@ let ds = p * (dp - deltas_c) * ${scale};`;
     .map(
       ({ name, of, weight, dim: d }) => `{
 ${each((c) => `let start${c} = ${place('column', d, spot(c), '0u')};`)}
-for (var j = 0u; j < ${d}u; j++) { sum_${name}[j] = ${online ? 'shrink * ' : ''}sum_${name}[j] + dot(${weight}, vec4f(${list(together, (c) => read(of, `start${c} + j`))})); }
+for (var j = 0u; j < ${count(d)}; j++) { sum_${name}[j] = ${online ? 'shrink * ' : ''}sum_${name}[j] + dot(${weight}, vec4f(${list(together, (c) => read(of, `start${c} + j`))})); }
 }`,
     )
     .join('\n');
@@ -64,7 +66,7 @@ for (var j = 0u; j < ${d}u; j++) { sum_${name}[j] = ${online ? 'shrink * ' : ''}
   const write = results
     .map(
       ({ name, dim: d }) =>
-        `for (var j = 0u; j < ${d}u; j++) { ${name}[${place('row', d, 'row', 'j')}] = ${asStored(storageOf(name), `sum_${name}[j]${online ? ' / whole' : ''}`)}; }`,
+        `for (var j = 0u; j < ${count(d)}; j++) { ${name}[${place('row', d, 'row', 'j')}] = ${asStored(storageOf(name), `sum_${name}[j]${online ? ' / whole' : ''}`)}; }`,
     )
     .join('\n');
   return step(
@@ -79,11 +81,11 @@ let batch = id / ${perHead * heads}u;
 let number = tile * ${invocations}u + lane;
 let row = min(number, ${rows - 1}u);
 var own: array<f32, ${dim}>;
-for (var j = 0u; j < ${dim}u; j++) { own[j] = ${read(row, place('row', dim, 'row', 'j'))}; }
+for (var j = 0u; j < ${count(dim)}; j++) { own[j] = ${read(row, place('row', dim, 'row', 'j'))}; }
 ${
   usesValues
     ? `var own_value: array<f32, ${valueDim}>;
-for (var j = 0u; j < ${valueDim}u; j++) { own_value[j] = ${read(rowValue, place('row', valueDim, 'row', 'j'))}; }`
+for (var j = 0u; j < ${count(valueDim)}; j++) { own_value[j] = ${read(rowValue, place('row', valueDim, 'row', 'j'))}; }`
     : ''
 }
 ${results.map(({ name, dim: d }) => `var sum_${name}: array<f32, ${d}>;`).join('\n')}

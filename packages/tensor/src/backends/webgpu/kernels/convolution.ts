@@ -3,6 +3,7 @@ import type { Epilogue, Plan, Storage, Target } from '../kernel.ts';
 import { type Form, formOf, planProduct } from './forms.ts';
 import { planMatmul } from './matmul.ts';
 import type { Product, Side } from './product.ts';
+import { every } from './wgsl.ts';
 
 export type Shape4 = readonly [number, number, number, number];
 
@@ -93,7 +94,7 @@ let tap${id} = channel${id} * ${h * w}u + i${id} * ${w}u + j${id};`;
   const inside = padding.some((p) => p !== 0) || kh * kw > 1;
   const at = (p: string, t: string) => ({
     address: `pixel${p} + tap${t}`,
-    ...(inside && { valid: `y${p} + i${t} < ${h}u && x${p} + j${t} < ${w}u` }),
+    ...(inside && { valid: every([`y${p} + i${t} < ${h}u`, `x${p} + j${t} < ${w}u`])! }),
   });
   return {
     storage,
@@ -203,12 +204,12 @@ export function convGradInputProduct(conv: Conv2dGradInput): Product {
   const [sy, sx] = stride;
   // Pixel (y, x) of x meets place (i, j) of the kernel in dy[(y + top - i) / sy, (x + left - j) / sx], where that is whole.
   const whole = (p: string, t: string) =>
-    [
+    every([
       `y${p} - i${t} < ${(height - 1) * sy + 1}u`,
       `x${p} - j${t} < ${(width - 1) * sx + 1}u`,
       ...(sy === 1 ? [] : [`(y${p} - i${t}) % ${sy}u == 0u`]),
       ...(sx === 1 ? [] : [`(x${p} - j${t}) % ${sx}u == 0u`]),
-    ].join(' && ');
+    ])!;
   const over = (value: string, s: number) => (s === 1 ? value : `(${value}) / ${s}u`);
   return {
     name: `conv2d grad input ${kh}x${kw}${anyF16(storage)}`,

@@ -5,6 +5,7 @@ import {
   asStored,
   ceilDiv,
   epilogueOperands,
+  every,
   finish,
   lines,
   type Operand,
@@ -189,6 +190,5 @@ export function element(
   within?: string,
 ): string {
   const { address, valid } = side.at(outer, inner);
-  const conditions = [valid, within].filter((c) => c !== undefined).join(' && ');
-  return `read_${name}(${address}, ${conditions || 'true'})`;
+  return `read_${name}(${address}, ${every([valid, within]) ?? 'true'})`;
 }

@@ -2,7 +2,7 @@
 import type { Step, Target } from '../kernel.ts';
 import { type Product, productParts, type Side, type SideText, type Split } from './product.ts';
 import { groupPlace } from './tiled.ts';
-import { ceilDiv, lines, list, step } from './wgsl.ts';
+import { ceilDiv, every, lines, list, step } from './wgsl.ts';
 
 /** A workgroup's tile, and how its subgroups divide it between them. */
 export interface MatrixTile {
@@ -97,10 +97,8 @@ function loader(
   );
   const element = (outer: string, inner: string, k: string) => {
     const { address, valid } = side.at(outer, inner);
-    const conditions = [valid, ...(guardK ? [`${k} < ${product.k}u`] : [])].filter(
-      (c) => c !== undefined,
-    );
-    return `read_${name}(${address}, ${conditions.join(' && ') || 'true'})`;
+    const within = guardK ? `${k} < ${product.k}u` : undefined;
+    return `read_${name}(${address}, ${every([valid, within]) ?? 'true'})`;
   };
   const type = unit === 8 ? 'vec4<u32>' : 'vec2<u32>';
   const read = lines(units, (u) => {

@@ -54,6 +54,12 @@ export const asFloat = (storage: Storage, element: string, width: 1 | 4 = 1): st
 export const asStored = (storage: Storage, value: string, width: 1 | 4 = 1): string =>
   storage === 'f32' ? value : `${width === 1 ? storage : `vec4<${storage}>`}(${value})`;
 
+/** That all of some conditions hold, without branches. */
+export const every = (conditions: readonly (string | undefined)[]): string | undefined => {
+  const present = conditions.filter((c) => c !== undefined);
+  return present.length > 0 ? present.map((c) => `(${c})`).join(' & ') : undefined;
+};
+
 /** A step of a plan. Throws an internal error where it asks for more than `target` has. */
 export function step(spec: StepSpec, target: Target): Step {
   const { operands, shared = 0, invocations, groups } = spec;
