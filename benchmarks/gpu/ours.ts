@@ -1,13 +1,12 @@
 /** @file Our side on a GPU: node gpu/ours.ts TASK. One training step of a U-Net on latents and text states that are ready, through the webgpu backend. */
 import { performance } from 'node:perf_hooks';
-import { architecture, expectedTensors, noiseSchedule, unetLayers } from '@sdft/models';
+import { architecture, expectedTensors, noiseSchedule } from '@sdft/models';
 import { adamw } from '@sdft/optim';
+import { traceStep } from '@sdft/pipeline';
 import { type HostArray, hostArray, type Weight } from '@sdft/tensor';
-import { cpu } from '@sdft/tensor/node';
+import { webgpu } from '@sdft/tensor/node';
 import { fullFineTune } from '../../packages/methods/src/full/fullFineTune.ts';
 import { lora } from '../../packages/methods/src/lora/lora.ts';
-import { attach } from '../../packages/pipeline/src/training/trainables.ts';
-import { trainGraph } from '../../packages/pipeline/src/training/trainGraph.ts';
 import { hashed, weightOf } from './numbers.ts';
 import type { GpuResult, GpuTask } from './task.ts';
 
@@ -16,15 +15,15 @@ const TOKENS = 77;
 
 async function measure(task: GpuTask): Promise<GpuResult> {
   const began = performance.now();
+  const precision = task.precision === 'f16' ? 'f16' : 'f32';
   const configs = architecture(task.model);
   const unet = { ...configs.unet, sampleSize: task.latents };
   const method = task.method === 'full' ? fullFineTune() : lora({ rank: 4, alpha: 4 });
-  const attached = attach(method.adapters, unetLayers(unet));
   const settings = {
     adapters: method.adapters,
     objective: method.objective,
     optimizer: adamw({ lr: LR }),
-    ...{ accumulate: 1, clipSkip: 1, recompute: false },
+    ...{ accumulate: 1, clipSkip: 1, recompute: false, lossScaling: precision === 'f16' },
   };
   const weights = new Map<string, Weight>(
     [...expectedTensors({ ...configs, unet })]
@@ -37,29 +36,32 @@ async function measure(task: GpuTask): Promise<GpuResult> {
         },
       ]),
   );
-  const { batch, latents: side } = task;
-  const train = trainGraph(
+  const { graph, attached } = traceStep(
     { ...configs, unet, name: task.model, schedule: noiseSchedule(configs.schedule) },
-    attached,
     settings,
-    {
-      ...{ batch, instances: batch, latents: [side, side], tokens: TOKENS },
-      ...{ pictures: 'latents', text: 'context' },
-    },
+    { batch: task.batch, latents: task.latents, tokens: TOKENS },
   );
   const state = Object.fromEntries(
     attached.trainables.map(({ name, key, parameter, initial: { shape } }) => {
       const layer = key.slice('unet.'.length);
-      const values =
-        task.method === 'full'
-          ? weightOf(`${layer}.${parameter}`, shape)
-          : loraStart(layer, parameter, shape);
-      return [`trainable ${name}`, hostArray(values, shape) as HostArray];
+      const values = (): HostArray =>
+        hostArray(
+          task.method === 'full'
+            ? weightOf(`${layer}.${parameter}`, shape)
+            : loraStart(layer, parameter, shape),
+          shape,
+        ) as HostArray;
+      return [`trainable ${name}`, values];
     }),
   );
-  const backend = cpu();
-  const executable = await backend.compile(train.graph, { weights, state });
-  const inputs = inputsOf(task, unet.inChannels, unet.crossAttentionDim);
+  const backend = webgpu({ fast: true, precision });
+  const executable = await backend.compile(graph, { weights, state });
+  const inputs = {
+    ...inputsOf(task, unet.inChannels, unet.crossAttentionDim),
+    ...(precision === 'f16' && {
+      'loss.scale': hostArray(Float32Array.of(2 ** 16), []) as HostArray,
+    }),
+  };
   const rates = Object.fromEntries(
     attached.rates.map((_, i) => [`lr.${i}`, hostArray(Float32Array.of(LR), []) as HostArray]),
   );
@@ -88,7 +90,7 @@ async function measure(task: GpuTask): Promise<GpuResult> {
   await executable.dispose();
   return {
     ...{ task, firstStep, seconds, losses },
-    device: 'webgpu',
+    device: 'webgpu, fast profile',
     versions: { node: process.version, dawn: '0.6.2' },
     memory: memory.total,
   };

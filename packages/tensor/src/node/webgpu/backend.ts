@@ -26,6 +26,7 @@ export function webgpu({ adapter = 'any', fast = false, ...options }: WebgpuOpti
   const backend = webgpuOn(connect, { ...options, read: readFromFiles });
   return {
     name: 'webgpu',
+    precision: options.precision ?? 'f32',
     compile: async (graph, compileOptions) => {
       const { target } = await connect();
       const compiled = backend.compile(graph, compileOptions);
