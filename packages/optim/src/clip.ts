@@ -1,13 +1,12 @@
-import { type Tensor, UserError } from '@sdft/tensor';
+import { squaredNorms, type Tensor, UserError } from '@sdft/tensor';
 import { scheduledNumber, type ScheduledNumber } from './schedule.ts';
 import { type GradientTransform, mapNamed, type Named } from './transform.ts';
 
 /** The square root of the sum of all squares: [] f32. Throws UserError if there are no tensors. */
 export function globalNorm(tensors: Named<Tensor>): Tensor {
-  const sums = Object.values(tensors).map((t) => t.square().sum());
-  const [first, ...others] = sums;
-  if (!first) throw new UserError('globalNorm: there are no tensors');
-  return others.reduce((sum, one) => sum.add(one), first).sqrt();
+  const all = Object.values(tensors);
+  if (all.length === 0) throw new UserError('globalNorm: there are no tensors');
+  return squaredNorms(all).sum().sqrt();
 }
 
 /**

@@ -10,6 +10,7 @@ export { gelu, geglu, quickGelu, silu } from './composites/activations.ts';
 export { attention, softmax } from './composites/attention.ts';
 export { type Composite, composite, type GradientCall } from './composites/define.ts';
 export { groupNorm, layerNorm } from './composites/norms.ts';
+export { squaredNorms } from './composites/squaredNorms.ts';
 export { internal, unreachable, UserError } from './errors.ts';
 export { grad } from './grad/grad.ts';
 export type { ConvAttributes, DType, Graph, Shape, TensorType } from './graph/types.ts';

@@ -1,6 +1,6 @@
 /** @file From the gradient to the next value of every state: trainables, what the optimizer keeps, averages, sums of gradients. */
 import { type Ema, type Optimizer, stateType } from '@sdft/optim';
-import { type Shape, stack, type Tensor, type Tracer } from '@sdft/tensor';
+import { type Shape, squaredNorms, type Tensor, type Tracer } from '@sdft/tensor';
 import { gateInput, isWholeRun, numberInput, type Phase } from './phases.ts';
 import type { Attached } from './trainables.ts';
 
@@ -42,7 +42,7 @@ export function withUpdate(
     return accumulate === 1 ? present : before[name]!.add(present.div(accumulate));
   });
 
-  const squares = stack(trained.map((name) => gradients[name]!.square().sum()));
+  const squares = squaredNorms(trained.map((name) => gradients[name]!));
   const gradNorm = squares.sum().sqrt();
 
   const rates = attached.rates.map((_, i) => t.input(`lr.${i}`, []));

@@ -25,6 +25,7 @@ import {
   planLayerNormGrad,
 } from './kernels/norms.ts';
 import { planSoftmax, planSoftmaxGrad } from './kernels/softmax.ts';
+import { planSquaredNorms } from './kernels/squaredNorms.ts';
 import type { Lowering } from './lowering.ts';
 import type { TensorId } from './program.ts';
 import {
@@ -206,6 +207,11 @@ const composites: Readonly<Record<string, (call: CompositeCall) => Plan>> = {
         ...{ shape: call.shapes[0]!, axis: number(call, 'axis'), epilogue: call.epilogue },
         storage: { dy: call.inputs[0]!, y: call.inputs[1]!, out: call.outputs[0]! },
       },
+      call.at.target,
+    ),
+  squaredNorms: (call) =>
+    planSquaredNorms(
+      { sizes: call.shapes.map((shape) => sizeOf(shape)), storages: call.inputs },
       call.at.target,
     ),
   layerNorm: (call) => planLayerNorm({ ...norm(call) }, call.at.target),
