@@ -17,12 +17,12 @@ export function baseVariant(picture: Rgb, name: string, variant: number): Rgb {
 }
 
 /** Variants of a picture that the autoencoder learns. */
-export const AUTOENCODER_VARIANTS = 12;
+export const AUTOENCODER_VARIANTS = 8;
 
-/** A variant of a picture that the autoencoder learns: shifted or made smaller, and of each four one as it is, one recoloured, one outlined, and one both. */
+/** A variant of a picture that the autoencoder learns, shifted: of each four one as it is, one recoloured, one outlined, and one both, the last three often smaller. */
 export function autoencoderVariant(picture: Rgb, name: string, variant: number): Rgb {
   const [mirrored, size, x, y, order, light] = draws(2).uniform(name, variant, [6]).data;
-  const scale = size! < 0.4 ? 1 : 0.5 + 0.5 * size!;
+  const scale = variant % 4 === 0 || size! < 0.4 ? 1 : 0.5 + 0.5 * size!;
   const room = SIDE * (1 - scale) + 8;
   const left = Math.round((x! - 0.5) * room + (SIDE * (1 - scale)) / 2);
   const top = Math.round((y! - 0.5) * room + (SIDE * (1 - scale)) / 2);
@@ -40,35 +40,52 @@ function mirror(picture: Rgb): Rgb {
   return to;
 }
 
-/** The picture made smaller, its corner at (left, top), on white. Pixels are means of what they cover, linear between neighbours. */
+/** The picture made smaller, its corner at (left, top), on white. */
 function placed(picture: Rgb, scale: number, left: number, top: number): Rgb {
   const to = new Uint8Array(picture.length).fill(255);
-  const end = Math.round(SIDE * scale);
-  const spread = 1 / scale;
-  for (let y = Math.max(0, top); y < Math.min(SIDE, top + end); y++)
-    for (let x = Math.max(0, left); x < Math.min(SIDE, left + end); x++)
-      for (let c = 0; c < 3; c++) {
-        const at = 3 * (y * SIDE + x) + c;
-        to[at] =
-          scale === 1
-            ? picture[3 * ((y - top) * SIDE + x - left) + c]!
-            : mean(picture, c, (x - left) * spread, (y - top) * spread, spread);
-      }
+  const end = scale === 1 ? SIDE : Math.round(SIDE * scale);
+  const small = scale === 1 ? picture : reduced(picture, scale, end);
+  const first = Math.max(0, -left);
+  const last = Math.min(end, SIDE - left);
+  if (last <= first) return to;
+  for (let y = Math.max(0, -top); y < Math.min(end, SIDE - top); y++)
+    to.set(
+      small.subarray(3 * (y * SIDE + first), 3 * (y * SIDE + last)),
+      3 * ((y + top) * SIDE + left + first),
+    );
   return to;
 }
 
-/** Mean of a square of `side` pixels (1 to 2). */
-function mean(picture: Rgb, channel: number, x: number, y: number, side: number): number {
-  let [sum, weights] = [0, 0];
-  for (let row = Math.floor(y); row < Math.min(SIDE, y + side); row++)
-    for (let column = Math.floor(x); column < Math.min(SIDE, x + side); column++) {
-      const weight =
-        (Math.min(row + 1, y + side) - Math.max(row, y)) *
-        (Math.min(column + 1, x + side) - Math.max(column, x));
-      sum += weight * picture[3 * (row * SIDE + column) + channel]!;
-      weights += weight;
+/** The picture on `end` x `end` pixels of its upper left corner: each the mean of what it covers, along rows, then along columns. */
+function reduced(picture: Rgb, scale: number, end: number): Uint8Array {
+  const spans = Array.from({ length: end }, (_, i) => {
+    const [from, to] = [i / scale, Math.min(SIDE, (i + 1) / scale)];
+    const start = Math.floor(from);
+    const shares = Array.from({ length: Math.ceil(to) - start }, (__, j) =>
+      Math.max(0, (Math.min(start + j + 1, to) - Math.max(start + j, from)) / (to - from)),
+    );
+    return { start, shares };
+  });
+  const rows = new Float32Array(picture.length);
+  for (let y = 0; y < SIDE; y++)
+    spans.forEach(({ start, shares }, x) => {
+      for (let c = 0; c < 3; c++) {
+        let sum = 0;
+        for (let j = 0; j < shares.length; j++)
+          sum += shares[j]! * picture[3 * (y * SIDE + start + j) + c]!;
+        rows[3 * (y * SIDE + x) + c] = sum;
+      }
+    });
+  const small = new Uint8Array(picture.length);
+  spans.forEach(({ start, shares }, y) => {
+    for (let at = 0; at < 3 * end; at++) {
+      let sum = 0;
+      for (let j = 0; j < shares.length; j++)
+        sum += shares[j]! * rows[3 * (start + j) * SIDE + at]!;
+      small[3 * y * SIDE + at] = Math.round(sum);
     }
-  return Math.round(sum / weights);
+  });
+  return small;
 }
 
 const orders = [
