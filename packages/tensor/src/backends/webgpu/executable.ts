@@ -39,6 +39,8 @@ interface Returned {
 const PIECE = 64 * 2 ** 20;
 /** Runs that may wait to be read back before the next is submitted. */
 const MOST_IN_FLIGHT = 3;
+/** Dispatches in one submission: encoding so many takes about a millisecond. */
+const AT_A_TIME = 256;
 
 /** Words of a tensor for the device. */
 function toWords(data: HostData, { dtype }: TensorType): Uint8Array {
@@ -215,7 +217,8 @@ export class WebgpuExecutable implements Executable {
 
   #submit(staging: GPUBuffer): void {
     const { device, program, regions, arenas } = this.#parts;
-    const encoder = device.gpu.createCommandEncoder();
+    const { queue } = device.gpu;
+    let encoder = device.gpu.createCommandEncoder();
     const copy = (tensor: TensorId, target: GPUBuffer, at: number): void => {
       const { arena, offset } = regions[tensor]!;
       encoder.copyBufferToBuffer(
@@ -230,18 +233,25 @@ export class WebgpuExecutable implements Executable {
       const { arena, offset } = regions[this.#faults]!;
       encoder.clearBuffer(arenas[arena]!, offset, tensorBytes(program.tensors[this.#faults]!));
     }
-    const pass = encoder.beginComputePass();
-    for (const { pipeline, group, workgroups } of this.#dispatches) {
+    let pass = encoder.beginComputePass();
+    this.#dispatches.forEach(({ pipeline, group, workgroups }, i) => {
+      // The device begins while the rest is still being encoded.
+      if (i > 0 && i % AT_A_TIME === 0) {
+        pass.end();
+        queue.submit([encoder.finish()]);
+        encoder = device.gpu.createCommandEncoder();
+        pass = encoder.beginComputePass();
+      }
       pass.setPipeline(pipeline);
       pass.setBindGroup(0, group);
       pass.dispatchWorkgroups(workgroups[0], workgroups[1], workgroups[2]);
-    }
+    });
     pass.end();
     for (const { from, to } of program.copies)
       copy(from, arenas[regions[to]!.arena]!, regions[to]!.offset);
     for (const { tensor, offset } of this.#returned) copy(tensor, staging, offset);
     if (this.#faults !== undefined) copy(this.#faults, staging, this.#returnedBytes);
-    device.gpu.queue.submit([encoder.finish()]);
+    queue.submit([encoder.finish()]);
   }
 
   async #take(staging: GPUBuffer, mapped: Promise<undefined>): Promise<Record<string, HostArray>> {
