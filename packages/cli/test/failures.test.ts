@@ -98,15 +98,6 @@ describe('eval refuses', () => {
       '--force',
     );
   });
-  test('webgpu', () =>
-    refused(
-      [
-        ...['eval', 'vae-decode', '--base', 'nano', '--inputs', 'x', '--output', 'y'],
-        ...['--backend', 'webgpu'],
-      ],
-      '--backend webgpu',
-      '--backend cpu',
-    ));
 });
 
 describe('a disk without room', () => {

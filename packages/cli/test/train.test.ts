@@ -200,8 +200,6 @@ describe('refused before anything is computed:', () => {
       teachOn('pictures', '--base', goldens('tiny-sd'), '--token', 'cup'),
       '"cup" is in the vocabulary already',
     ));
-  test('webgpu', () =>
-    refused(teachOn('pictures', '--backend', 'webgpu'), 'no webgpu backend', '--backend cpu'));
   test('half precision', () =>
     refused(teachOn('pictures', '--precision', 'f16'), '--precision', 'f32'));
   test('a method that does not exist', () =>

@@ -58,13 +58,41 @@ async function matmulRate(): Promise<number> {
   }
 }
 
-/** Graphics cards. */
-export function webgpu(): Finding {
-  return {
-    name: 'webgpu backend',
-    state: 'absent',
-    found: 'not in this version; --backend cpu computes on the processor',
-  };
+const gib = (bytes: number): string => `${(bytes / 2 ** 30).toFixed(1)} GiB`;
+
+/** Graphics cards, as WebGPU finds them. */
+export async function webgpu(): Promise<Finding> {
+  const name = 'webgpu backend';
+  try {
+    const { inspectWebgpu } = await import('@sdft/tensor/node');
+    const report = await inspectWebgpu();
+    if ('mend' in report)
+      return {
+        ...{ name, state: 'absent', found: 'no graphics card that WebGPU finds' },
+        mend: `--backend cpu computes on the processor. ${report.mend}`,
+      };
+    const { target, software, features } = report;
+    const matrix = target.subgroupMatrix;
+    const able = [
+      target.f16 ? 'f16' : 'no f16',
+      matrix ? `matrix units (${matrix.m}x${matrix.n}x${matrix.k})` : 'no matrix units',
+      `buffers up to ${gib(target.bufferBytes)}, ${gib(target.bindingBytes)} at a time`,
+    ].join(', ');
+    return {
+      name,
+      state: software ? 'absent' : 'ok',
+      found: software
+        ? `${report.name} computes on the processor, slower than --backend cpu does`
+        : `${report.name}: ${able}`,
+      facts: { software, features, target },
+      ...(software && { mend: 'for a graphics card, see that its Vulkan driver is installed' }),
+    };
+  } catch (error) {
+    return {
+      ...{ name, state: 'absent', found: lineOf(error) },
+      mend: '--backend cpu computes on the processor',
+    };
+  }
 }
 
 /** Decoding and writing pictures. */

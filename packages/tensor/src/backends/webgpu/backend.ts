@@ -9,6 +9,7 @@ import { optimize } from '../../optimize/optimize.ts';
 import type { Weight } from '../../weight.ts';
 import { type Device, usage } from './device.ts';
 import { WebgpuExecutable } from './executable.ts';
+import { copyStates } from './halve.ts';
 import type { Target } from './kernel.ts';
 import { lower } from './lower.ts';
 import { type ArenaKind, type Layout, layOut, megabytes } from './memory.ts';
@@ -30,13 +31,19 @@ export interface DeviceOptions {
 const UPLOAD = 256 * 2 ** 20;
 
 /** A graph as it is lowered: composites spelled out but for those that have kernels, optimized. */
-export const prepare = (graph: Graph, target: Target): Graph =>
-  optimize(expandComposites(remakeNorms(graph), (node, inputs) => hasKernel(node, inputs, target)));
+export function prepare(graph: Graph, target: Target, precision: Precision): Graph {
+  const spelled = expandComposites(remakeNorms(graph), (node, inputs) =>
+    hasKernel(node, inputs, target),
+  );
+  const optimized = optimize(spelled);
+  return precision === 'f16' && target.f16 ? copyStates(optimized) : optimized;
+}
 
 /** A backend on a device, which `connect` gives at each compile (the same one as long as it lives). */
 export function webgpuOn(connect: () => Promise<Device>, options: DeviceOptions = {}): Backend {
   return {
     name: 'webgpu',
+    precision: options.precision ?? 'f32',
     compile: async (graph, compileOptions = {}) =>
       compileOn(await connect(), graph, compileOptions, options),
   };
@@ -59,7 +66,7 @@ async function compileOn(
   const signature = signatureOf(graph);
   const wanted = takeWeights(signature, weights);
   const first = [...takeStates(signature, state)];
-  const spelled = prepare(graph, device.target);
+  const spelled = prepare(graph, device.target, precision);
   const program = lower(spelled, device.target, { precision });
   const layout = layOut(program, device.target);
   const memory = memoryOf(layout);

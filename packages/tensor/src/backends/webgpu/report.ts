@@ -81,7 +81,7 @@ export function planStep(
   graph: Graph,
   { precision = 'f32', target = cardTarget }: { precision?: Precision; target?: Target } = {},
 ): StepPlan {
-  const prepared = prepare(graph, target);
+  const prepared = prepare(graph, target, precision);
   const program = lower(prepared, target, { precision });
   const rows = new Map<string, { codes: Set<string> } & Omit<KernelRow, 'codes' | 'kind'>>();
   for (const { kernel } of program.steps) {
