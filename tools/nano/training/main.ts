@@ -56,6 +56,8 @@ const autoencoderSeconds = Number(values['autoencoder-seconds']);
 const saveEvery = Number(values['save-every']);
 /** What saving at the end may take. */
 const LAST = 12;
+/** With less time than this, text encoder and U-Net are left for another call. */
+const LEAST = 30;
 
 const backend =
   values.backend === 'webgpu'
@@ -69,7 +71,7 @@ const start = join(work, 'start');
 await writeStart(start);
 outbox.tell({ seconds, backend: values.backend, precision: values.precision });
 const base = await scaled(autoencoderSeconds > 0 ? await trainAutoencoder(start) : start);
-await trainTextToImage(base);
+if (seconds - LAST - now() > LEAST) await trainTextToImage(base);
 say('done');
 
 /** Writes random weights, and those of `from` in their places. */
