@@ -1,6 +1,5 @@
 /** @file Names of the cases in fixtures/full. */
 
-/** On a base of 16 channels. */
 export const names = [
   'plain',
   'ema-warmup',
@@ -19,7 +18,7 @@ export const names = [
   'text-encoder',
   'accumulate',
   'blocks',
+  // On the goldens' base.
+  'ema',
+  'text-encoder-tiny-sd',
 ];
-
-/** On the goldens' base, which the cpu backend takes half a minute to compile; it trains it in saved.test.ts. */
-export const large = ['ema', 'text-encoder-tiny-sd'];

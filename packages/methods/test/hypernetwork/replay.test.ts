@@ -13,7 +13,7 @@ describe("runs of A1111's hypernetwork trainer, repeated", () => {
 describe("runs of A1111's modules, repeated", () => {
   const names = ['dropout', 'activated-output', 'prelu', 'rrelu', 'softmax', 'resumed'];
   test.for(names)('on the cpu: %s', (name) => expectTrajectory(ownRun(name), cpu()));
-  test('on the reference backend: dropout', () => expectTrajectory(ownRun('dropout'), reference));
+  // On the reference backend: test-long/replay/reference.test.ts.
 
   test('blocks that are computed again change nothing', async () => {
     const { recipe, folder, illConditioned } = ownRun('dropout');

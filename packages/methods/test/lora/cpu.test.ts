@@ -1,5 +1,7 @@
 /** @file LoRA and its relatives as PEFT, LyCORIS and kohya's network train them. */
+import { test } from 'vitest';
 import { cpu } from '../../src/index.ts';
-import { expectTrainings } from './trained.ts';
+import { cases } from './oracles.ts';
+import { expectTraining } from './trained.ts';
 
-expectTrainings('cpu', () => cpu());
+test.for(cases)('trained on cpu: %s', ([name, one]) => expectTraining(name, one, cpu()));

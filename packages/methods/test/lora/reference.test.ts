@@ -1,5 +1,12 @@
-/** @file LoRA and its relatives as PEFT, LyCORIS and kohya's network train them. */
+/** @file A network of each program; the others are trained on the reference backend by test-long/replay/reference.test.ts. */
+import { test } from 'vitest';
 import { reference } from '../../src/index.ts';
-import { expectTrainings } from './trained.ts';
+import { cases } from './oracles.ts';
+import { expectTraining } from './trained.ts';
 
-expectTrainings('the reference backend', () => reference);
+const few = ['peft-dora', 'lycoris-lokr-both', 'kohya-dropout'];
+
+test.for(cases.filter(([name]) => few.includes(name)))(
+  'trained on the reference backend: %s',
+  ([name, one]) => expectTraining(name, one, reference),
+);
