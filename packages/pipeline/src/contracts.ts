@@ -7,7 +7,7 @@ import type { ScheduledNumber } from '@sdft/optim';
 import type { HostArray, StateValue, Tensor } from '@sdft/tensor';
 import type { Preset } from './recipe/preset.ts';
 import type { Flavour } from './recipe/schema.ts';
-import type { Base } from './training/base.ts';
+import type { Base, BaseKind } from './training/base.ts';
 
 /** Settings as a recipe file holds them: texts, numbers, booleans, lists and records of these. */
 export type PlainRecord = Readonly<Record<string, unknown>>;
@@ -89,6 +89,12 @@ export interface Schedule {
 /** The model being trained, adapters applied. */
 export interface Models {
   /**
+   * What the base makes pictures from, which says what its U-Net takes.
+   *
+   * @throws UserError where it is none of these
+   */
+  readonly kind: BaseKind;
+  /**
    * What the U-Net says about `noisy` [B,C,h,w] at `t` [B], given `context` [B,L,D]: [B,C',h,w]. C is what it takes: the latents' channels, and beside them a mask and a
    * masked picture (inpainting models), or a small picture (upscaling models).
    *
@@ -98,6 +104,8 @@ export interface Models {
   unet(noisy: Tensor, t: Tensor, context: Tensor, classLabels?: Tensor): Tensor;
   /** The autoencoder's encoder: pixels [B,3,H,W] in -1..1 to the Gaussian of their latents, unscaled. */
   encode(pixels: Tensor): Posterior;
+  /** Latents as the U-Net takes them, of unscaled ones. */
+  scaled(latents: Tensor): Tensor;
   /** Its decoder: latents [B,C,h,w], unscaled, to pixels [B,3,H,W], about -1..1. */
   decode(latents: Tensor): Tensor;
   readonly schedule: Schedule;

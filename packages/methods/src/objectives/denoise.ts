@@ -3,6 +3,7 @@ import type { Tensor } from '@sdft/tensor';
 import { UserError } from '@sdft/tensor';
 import { dream, dreamProblem } from './dream.ts';
 import { elementLoss, type ElementLossOptions, elementLossProblem } from './elementLoss.ts';
+import { withMasks } from './masks.ts';
 import { lossWeights, type LossWeightOptions, lossWeightProblem } from './lossWeights.ts';
 import { perturbed, trainingNoise, type NoiseOptions, noiseProblem } from './trainingNoise.ts';
 
@@ -18,7 +19,8 @@ export interface DenoiseOptions extends NoiseOptions, ElementLossOptions, LossWe
 
 /**
  * The loss of diffusion models: the squared difference between what the U-Net is asked for (noise or v, as the base says) and what it says at a random timestep
- * (Ho et al. 2020, equation 14). Gives the loss of each sample, [B]. Draws: `noise` and `timesteps`, and those of the options.
+ * (Ho et al. 2020, equation 14). Gives the loss of each sample, [B]. Draws: `noise` and `timesteps`, and those of the options. Inpainting bases learn under random
+ * masks (`withMasks`), wherever those lie.
  *
  * @throws UserError for settings out of range; when it is traced, for DREAM with a base that predicts v
  */
@@ -29,7 +31,8 @@ export function denoise(options: DenoiseOptions = {}): Objective {
     lossWeightProblem(options) ??
     dreamProblem(options);
   if (problem !== undefined) throw new UserError(`denoise: ${problem}`);
-  const objective: Objective = (models, batch, draw) => {
+  const objective: Objective = (given, batch, draw) => {
+    const models = given.kind === 'inpainting' ? withMasks(given, batch, draw) : given;
     const { schedule } = models;
     const { latents, context, weight, size } = batch;
     const t = draw.integers('timesteps', [size], schedule.config.numTrainTimesteps);

@@ -54,6 +54,8 @@ export async function evaluate(objective: Objective<Needs>, given: Given): Promi
       rescaleBetasZeroSnr: given.zeroTerminalSnr ?? false,
     });
     const models: Models = {
+      kind: 'text-to-image',
+      scaled: unused,
       unet: (sample) => {
         noisy = sample;
         return predicted;

@@ -173,16 +173,18 @@ function lossOf(
   const scope = (root: string) => new Scope(t, root, patches);
   const { batch: size, instances, tokens } = shape;
 
+  const scaled: Models['scaled'] = (unscaled) =>
+    unscaled.sub(base.vae.shiftFactor).mul(base.vae.scalingFactor);
   const latentShape = [size, base.vae.latentChannels, ...shape.latents];
   const latents = (): Tensor =>
     shape.pictures === 'latents'
       ? t.input('latents', latentShape)
-      : t
-          .input('latent_std', latentShape)
-          .mul(draw.normal('posterior_noise', latentShape))
-          .add(t.input('latent_mean', latentShape))
-          .sub(base.vae.shiftFactor)
-          .mul(base.vae.scalingFactor);
+      : scaled(
+          t
+            .input('latent_std', latentShape)
+            .mul(draw.normal('posterior_noise', latentShape))
+            .add(t.input('latent_mean', latentShape)),
+        );
 
   const width = base.unet.crossAttentionDim;
   const context = (): Tensor =>
@@ -213,6 +215,10 @@ function lossOf(
     progress: () => (asked.progress ??= progressInput(t, settings)),
   };
   const models: Models = {
+    get kind() {
+      return kindOf(base);
+    },
+    scaled,
     unet: (sample, timestep, encoderHiddenStates, classLabels) => {
       checkChannels(base, objective, sample);
       return unet(
