@@ -3,7 +3,8 @@ import { expect } from 'vitest';
 import type { Backend } from '../../src/backend.ts';
 import { reference } from '../../src/backends/reference/backend.ts';
 import type { Shape } from '../../src/graph/types.ts';
-import { cpu, webgpu } from '../../src/node/index.ts';
+import { cpu } from '../../src/node/index.ts';
+import { testedWebgpu } from './webgpu.ts';
 import type { HostArray } from '../../src/backend.ts';
 
 export interface TestedBackend {
@@ -24,7 +25,7 @@ export const backends: readonly TestedBackend[] = [
   { backend: cpu({ threads: 1 }), relative: 1e-5, absolute: 1e-5, epsilon: 2 ** -24 },
   // exp, sin and the like are a few units in the last place off. A compiler may round between a product and the sum that it goes into, or not, so that what cancels
   // to 0 elsewhere, when both sides are of the order of 10, leaves a unit or two of them.
-  { backend: webgpu(), relative: 1e-5, absolute: 1e-5, epsilon: 2 ** -23, floor: 2e-6 },
+  { backend: testedWebgpu(), relative: 1e-5, absolute: 1e-5, epsilon: 2 ** -23, floor: 2e-6 },
 ];
 
 /** Holds `actual` against `expected`: the same NaN and infinities, and finite numbers within the backend's tolerance. */

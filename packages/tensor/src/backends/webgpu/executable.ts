@@ -37,6 +37,8 @@ interface Returned {
 
 /** States are read back in pieces of this many bytes. */
 const PIECE = 64 * 2 ** 20;
+/** Bytes that may be written before the device is waited for. */
+const MOST_WRITTEN = 256 * 2 ** 20;
 /** Runs that may wait to be read back before the next is submitted. */
 const MOST_IN_FLIGHT = 3;
 /** Dispatches in one submission: encoding so many takes about a millisecond. */
@@ -68,6 +70,7 @@ export class WebgpuExecutable implements Executable {
   /** Buffers that results are read from, free and all. */
   readonly #free: GPUBuffer[] = [];
   readonly #staging: GPUBuffer[] = [];
+  #written = 0;
   /** Called when one becomes free. */
   #freed: (() => void) | undefined;
   #reading: Promise<unknown> = Promise.resolve();
@@ -154,6 +157,11 @@ export class WebgpuExecutable implements Executable {
     return this.#inTurn(async () => {
       device.check();
       this.#put(this.#states.get(state)!, toWords(data, typeOfState(signature, state)));
+      this.#written += data.byteLength;
+      // What is written waits in host memory for the device.
+      if (this.#written < MOST_WRITTEN) return;
+      this.#written = 0;
+      await device.gpu.queue.onSubmittedWorkDone();
     });
   }
 

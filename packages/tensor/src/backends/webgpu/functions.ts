@@ -32,6 +32,24 @@ const table: Readonly<
     code: 'fn tanhSafe(x: f32) -> f32 { return select(tanh(clamp(x, -15.0, 15.0)), x, isNan(x)); }',
     needs: ['isNan'],
   },
+  /**
+   * Sine and cosine to f32's precision, for arguments up to some 10^5: drivers may be 2^-11 off, and more the farther out. The argument is brought to [-pi/4, pi/4] by multiples of pi/2 in three
+   * parts (Cody and Waite 1980), then Taylor polynomials.
+   */
+  sine: { code: 'fn sine(x: f32) -> f32 { return circle(x, 0i); }', needs: ['circle'] },
+  cosine: { code: 'fn cosine(x: f32) -> f32 { return circle(x, 1i); }', needs: ['circle'] },
+  circle: {
+    code: `fn circle(x: f32, quarters: i32) -> f32 {
+  let k = round(x * 0.6366197723675814);
+  let r = fma(k, -7.549789954891886e-8, fma(k, -0.0004837512969970703, fma(k, -1.5703125, x)));
+  let s = r * r;
+  let odd = r + r * s * (-0.16666666666666666 + s * (0.008333333333333333 + s * (-0.0001984126984126984 + s * 2.7557319223985893e-06)));
+  let even = 1.0 + s * (-0.5 + s * (0.041666666666666664 + s * (-0.001388888888888889 + s * 2.48015873015873e-05)));
+  let q = i32(k) + quarters;
+  let v = select(odd, even, (q & 1i) == 1i);
+  return select(v, -v, (q & 2i) == 2i);
+}`,
+  },
   /** Of numbers below 2^-126 too, which drivers take for others. */
   logarithm: {
     code: 'fn logarithm(x: f32) -> f32 { return select(log(x), log(x * 16777216.0) - 16.635532333438686, abs(x) < 1.1754944e-38); }',

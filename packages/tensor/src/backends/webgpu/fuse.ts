@@ -63,7 +63,7 @@ const LARGEST = 300;
 const SMALL = 8;
 /** What one expression says without functions or branches. */
 const inEpilogue: ReadonlySet<Primitive> = new Set<Primitive>([
-  ...(['neg', 'exp', 'sqrt', 'sin', 'cos', 'sigmoid', 'abs', 'sign'] as const),
+  ...(['neg', 'exp', 'sqrt', 'sigmoid', 'abs', 'sign'] as const),
   ...(['add', 'sub', 'mul', 'div'] as const),
 ]);
 /** Terms of the result's own expression that become part of a kernel. */

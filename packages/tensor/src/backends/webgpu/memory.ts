@@ -50,6 +50,9 @@ export function lifetimesOf({
   return from.map((first, id) => (first === undefined ? undefined : { from: first, to: to[id]! }));
 }
 
+/** No arena grows beyond this, unless one tensor alone is larger: drivers give large pieces of memory less willingly. */
+const ARENA = 2 ** 32;
+
 interface Placed extends Lifetime {
   readonly offset: number;
   readonly end: number;
@@ -95,7 +98,7 @@ export function layOut(program: Program, { alignment, bufferBytes }: Target): La
     for (const [arena, { kind: own, placed }] of arenas.entries()) {
       if (own !== kind) continue;
       const offset = lowest(placed, lifetime, bytes);
-      if (offset + bytes > bufferBytes) continue;
+      if (offset + bytes > Math.min(bufferBytes, ARENA)) continue;
       insert(placed, { ...lifetime, offset, end: offset + bytes });
       arenas[arena]!.bytes = Math.max(arenas[arena]!.bytes, offset + bytes);
       regions[id] = { arena, offset };
