@@ -54,36 +54,33 @@ function forms(target: Target, storage: Storage, wide: boolean): Form[] {
   const others: Form[] = wide
     ? [
         { m: 128, n: 128, k: 16, rows: 8, columns: 8, ahead: false },
-        { m: 128, n: 128, k: 8, rows: 8, columns: 8, ahead: true },
-        { m: 128, n: 128, k: 32, rows: 8, columns: 8, ahead: false },
-        { m: 64, n: 64, k: 16, rows: 8, columns: 8, ahead: true },
-        { m: 64, n: 64, k: 32, rows: 4, columns: 4, ahead: true },
-        { m: 64, n: 64, k: 16, rows: 4, columns: 4, ahead: false },
-        { m: 128, n: 64, k: 16, rows: 8, columns: 8, ahead: true },
-        { m: 128, n: 256, k: 16, rows: 8, columns: 16, ahead: false },
+        { m: 64, n: 64, k: 16, rows: 4, columns: 4, ahead: true },
+        { m: 64, n: 64, k: 16, rows: 8, columns: 4, ahead: false },
+        { m: 64, n: 128, k: 16, rows: 8, columns: 8, ahead: true },
+        { m: 64, n: 256, k: 16, rows: 8, columns: 8, ahead: true },
       ].map((tile): Form => ({ kind: 'tiled', tile, parts: 1 }))
     : [];
-  const split: Form[] = [2, 4].map((parts) => ({ kind: 'tiled', tile: tiles[0]![0], parts }));
+  const split: Form[] = [2, 4].map((parts) => ({ kind: 'tiled', tile: tiles[3]![0], parts }));
   if (storage === 'f32' || !target.subgroupMatrix) return [...plain, ...others, ...split];
   const matrices = matrixTiles.map(([tile]): Form => ({ kind: 'matrix', tile, parts: 1 }));
   const wider: Form[] = wide
     ? [
-        { m: 128, n: 128, k: 32, down: 2, across: 2, ahead: false },
-        { m: 128, n: 128, k: 64, down: 2, across: 2, ahead: true },
-        { m: 128, n: 128, k: 32, down: 2, across: 4, ahead: true },
-        { m: 128, n: 128, k: 64, down: 4, across: 2, ahead: true },
-        { m: 128, n: 256, k: 32, down: 2, across: 4, ahead: true },
-        { m: 256, n: 128, k: 32, down: 4, across: 2, ahead: true },
-        { m: 64, n: 64, k: 64, down: 2, across: 2, ahead: true },
-        { m: 64, n: 64, k: 32, down: 1, across: 2, ahead: true },
-        { m: 64, n: 64, k: 32, down: 2, across: 2, ahead: false },
+        { m: 128, n: 128, k: 32, down: 2, across: 2, ahead: true },
+        { m: 128, n: 128, k: 64, down: 2, across: 2, ahead: false },
+        { m: 128, n: 128, k: 16, down: 2, across: 2, ahead: false },
+        { m: 128, n: 128, k: 32, down: 2, across: 4, ahead: false },
+        { m: 128, n: 128, k: 32, down: 4, across: 2, ahead: false },
+        { m: 128, n: 256, k: 32, down: 2, across: 4, ahead: false },
+        { m: 256, n: 128, k: 32, down: 4, across: 2, ahead: false },
+        { m: 256, n: 64, k: 32, down: 4, across: 1, ahead: false },
+        { m: 64, n: 64, k: 64, down: 2, across: 2, ahead: false },
+        { m: 64, n: 64, k: 32, down: 1, across: 2, ahead: false },
+        { m: 64, n: 64, k: 32, down: 2, across: 2, ahead: true },
       ].map((tile): Form => ({ kind: 'matrix', tile, parts: 1 }))
     : [];
-  const splitMatrices: Form[] = [2, 4].map((parts) => ({
-    kind: 'matrix',
-    tile: matrixTiles[0]![0],
-    parts,
-  }));
+  const splitMatrices = [matrixTiles[0]![0], matrixTiles[3]![0]].flatMap((tile) =>
+    [2, 4, 8].map((parts): Form => ({ kind: 'matrix', tile, parts })),
+  );
   return [plain[0]!, ...matrices, ...wider, ...splitMatrices];
 }
 
@@ -201,7 +198,12 @@ function attentionJob(
     inputs: Array.from({ length: gradient ? 5 : 3 }, () => values),
     outputs: Array.from({ length: gradient ? 3 : 1 }, () => values),
     plain: () => plan('serial'),
-    variants: [{ form: 'planner', picked: true, plan: () => plan() }],
+    variants: [
+      { form: 'planner', picked: true, plan: () => plan() },
+      ...(target.kind === 'gpu'
+        ? [{ form: 'tiled', picked: false, plan: () => plan('tiled') }]
+        : []),
+    ],
   };
 }
 
@@ -228,14 +230,14 @@ export function jobs(target: Target): Job[] {
   return [
     ...storages.map((s) => matmulJob(target, [4096, 4096, 4096], s, { wide: true })),
     ...storages.map((s) => convJob(target, 'forward', { n: 8, ...levels[0]! }, s)),
+    ...[false, true].map((gradient) =>
+      attentionJob(target, gradient, { batch: 4, length: 4096, dim: 40 }, storages[0]!),
+    ),
     ...storages.map((s) => matmulJob(target, [1024, 1024, 1024], s)),
     ...(['input', 'weight'] as const).flatMap((direction) =>
       storages.map((s) => convJob(target, direction, { n: 8, ...levels[0]! }, s)),
     ),
     ...storages.map((s) => matmulJob(target, [4096, 320, 320], s, { transposed: true })),
-    ...[false, true].map((gradient) =>
-      attentionJob(target, gradient, { batch: 1, length: 4096, dim: 40 }, storages[0]!),
-    ),
     ...levels
       .slice(1)
       .flatMap((level) => storages.map((s) => convJob(target, 'forward', { n: 8, ...level }, s))),

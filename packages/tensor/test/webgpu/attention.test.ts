@@ -6,7 +6,8 @@ import {
   planAttention,
   planAttentionGrad,
 } from '../../src/backends/webgpu/kernels/attention.ts';
-import { closeDevice, type Device, onF16, openDevice, runPlan } from './device.ts';
+import { emulated } from './emulation.ts';
+import { closeDevice, type Device, onF16, openDevice, openWith, runPlan } from './device.ts';
 import { expectClose, numbers } from './numbers.ts';
 import { large, lavapipe, smallest } from './targets.ts';
 
@@ -122,6 +123,79 @@ describe('attention', () => {
     await onF16(skip, (device) =>
       check({ ...odd, causal: false }, undefined, device.target, 'f16', device),
     );
+  });
+});
+
+describe('attention by subgroup matrices', () => {
+  let device: Device;
+  beforeAll(async () => {
+    device = await openDevice();
+  });
+  afterAll(() => closeDevice(device));
+  const [half, full] = ['f16', 'f32'] as const;
+  /** Software devices have this much. */
+  const target = { ...large, workgroupStorage: 32768 };
+  const storage = {
+    q: half,
+    k: half,
+    v: half,
+    dout: half,
+    out: full,
+    dq: full,
+    dk: full,
+    dv: full,
+  };
+
+  it('causal, of widths that are padded, emulated', { timeout: 240_000 }, async () => {
+    const sizes = { queries: 69, keys: 69, dim: 8, valueDim: 24 };
+    const shape = { batch: 1, heads: 2, scale: 0.5, causal: true, ...sizes };
+    const { queries, keys, dim, valueDim } = shape;
+    const [q, k, v, dout] = [queries * dim, keys * dim, keys * valueDim, queries * valueDim].map(
+      (n, i) => numbers(2 * n, i + 1, 'f16'),
+    );
+    const wanted = reference(shape, [q!.data, k!.data, v!.data, dout!.data]);
+    const result = (data: Float64Array) => ({ storage: full, size: data.length });
+    const forward = emulated(planAttention({ ...shape, storage }, target, 'matrix'));
+    const [out] = await runPlan(device, forward, [q!, k!, v!], [result(wanted.out)]);
+    // Probabilities and their gradients are rounded to f16 on their way to sums.
+    expectClose(out!, wanted.out, 'f16');
+    const back = emulated(planAttentionGrad({ ...shape, storage }, target, 'matrix'));
+    const [dq, dk, dv] = await runPlan(
+      device,
+      back,
+      [q!, k!, v!, { storage: full, data: wanted.out }, dout!],
+      [result(wanted.dq), result(wanted.dk), result(wanted.dv)],
+    );
+    expectClose(dv!, wanted.dv, 'f16');
+    expectClose(dq!, wanted.dq, 'f16');
+    expectClose(dk!, wanted.dk, 'f16');
+  });
+  it('is valid WGSL for every width of heads', async () => {
+    const none = await openWith(['backend=null']);
+    const all = {
+      q: half,
+      k: half,
+      v: half,
+      out: half,
+      dout: half,
+      dq: half,
+      dk: half,
+      dv: half,
+    };
+    for (const dim of [40, 64, 80, 160]) {
+      const shape = { batch: 1, heads: 8, queries: 77, keys: 77, dim, valueDim: dim, scale: 1 };
+      for (const causal of [false, true]) {
+        const { steps } = planAttention({ ...shape, causal, storage: all }, large);
+        const back = planAttentionGrad({ ...shape, causal, storage: all }, large);
+        expect(steps[1]!.kernel.name).toMatch(/^attention forward matrix/);
+        for (const { kernel } of [...steps, ...back.steps]) {
+          none.gpu.pushErrorScope('validation');
+          none.gpu.createShaderModule({ code: kernel.code });
+          expect((await none.gpu.popErrorScope())?.message).toBeUndefined();
+        }
+      }
+    }
+    await closeDevice(none);
   });
 });
 

@@ -1,5 +1,6 @@
 /** @file Attention that keeps no scores (Dao et al. 2022), and its gradient, as src/composites/attention.ts defines them. Sums and exponentials are f32. */
 import type { Plan, Slot, Step, Storage, Target } from '../kernel.ts';
+import { matricesFit, matrixAttention, widestTogether } from './attentionMatrix.ts';
 import { serialAttention } from './attentionSerial.ts';
 import { attentionTile, tiledAttention } from './attentionTiled.ts';
 import { asFloat, ceilDiv, type Operand, step } from './wgsl.ts';
@@ -34,8 +35,8 @@ export interface AttentionGrad extends AttentionShape {
   };
 }
 
-/** `serial`: an invocation goes through all keys of a query; `tiled`: a workgroup through tiles of them. */
-export type AttentionForm = 'serial' | 'tiled';
+/** `serial`: an invocation goes through all keys of a query; `tiled`: a workgroup through tiles of them; `matrix`: the same by subgroup matrices, f16 alone. */
+export type AttentionForm = 'serial' | 'tiled' | 'matrix';
 
 /**
  * What one pass over all pairs of queries and keys does for each of its rows:
@@ -45,8 +46,14 @@ export type AttentionForm = 'serial' | 'tiled';
 export type Pass = 'forward' | 'statistics' | 'queries' | 'keys';
 
 /** Which form suits a device: tiles need workgroup memory that is cheap. */
-const formOf = (shape: AttentionShape, target: Target): AttentionForm =>
-  target.kind === 'gpu' && attentionTile(shape, target) !== undefined ? 'tiled' : 'serial';
+function formOf(
+  shape: AttentionShape & { readonly storage: Readonly<Record<string, Storage>> },
+  target: Target,
+): AttentionForm {
+  const halves = Object.values(shape.storage).every((storage) => storage === 'f16');
+  if (halves && matricesFit(shape, target)) return 'matrix';
+  return target.kind === 'gpu' && attentionTile(shape, target) !== undefined ? 'tiled' : 'serial';
+}
 
 const passStep = (
   form: AttentionForm,
@@ -55,9 +62,12 @@ const passStep = (
   operands: readonly Operand[],
   target: Target,
 ): Step =>
-  form === 'tiled'
-    ? tiledAttention(pass, shape, operands, target)
-    : serialAttention(pass, shape, operands, target);
+  ({ matrix: matrixAttention, tiled: tiledAttention, serial: serialAttention })[form](
+    pass,
+    shape,
+    operands,
+    target,
+  );
 
 type Names = 'q' | 'k' | 'v' | 'out' | 'dout' | 'dq' | 'dk' | 'dv';
 const operand = (
@@ -79,6 +89,15 @@ const operand = (
 const input = (index: number): Slot => ({ kind: 'input', index });
 const output = (index: number): Slot => ({ kind: 'output', index });
 
+/** What is kept between steps, a number for each query and head: [B, heads, Lq]. */
+const kept = (name: string, index: number, access: 'read' | 'write', size: number): Operand => ({
+  name,
+  storage: 'f32',
+  access,
+  slot: { kind: 'scratch', index },
+  size,
+});
+
 /** Inputs q, k, v; output [B, Lq, heads e]. */
 export function planAttention(attention: Attention, target: Target, form?: AttentionForm): Plan {
   const { storage } = attention;
@@ -89,6 +108,19 @@ export function planAttention(attention: Attention, target: Target, form?: Atten
     operand('out', storage.out, output(0), attention),
   ];
   const form_ = form ?? formOf(attention, target);
+  if (form_ === 'matrix') {
+    // Sums of matrices cannot be scaled by row as they grow, so the sums of exponentials come first.
+    const { batch, heads, queries } = attention;
+    const sums = (access: 'read' | 'write') => kept('sums', 0, access, batch * heads * queries);
+    const [q, k, v, out] = operands as [Operand, Operand, Operand, Operand];
+    return {
+      steps: [
+        matrixAttention('statistics', attention, [q, k, sums('write')], target),
+        matrixAttention('forward', attention, [q, k, v, sums('read'), out], target),
+      ],
+      scratch: [batch * heads * queries * 4],
+    };
+  }
   return { steps: [passStep(form_, 'forward', attention, operands, target)], scratch: [] };
 }
 
@@ -107,19 +139,12 @@ export function planAttentionGrad(
     operand('dout', storage.dout, input(4), attention),
   ];
   const out = operand('out', storage.out, input(3), attention);
-  const kept = (name: string, index: number, access: 'read' | 'write'): Operand => ({
-    name,
-    storage: 'f32',
-    access,
-    slot: { kind: 'scratch', index },
-    size: rows,
-  });
   const invocations = target.kind === 'software' ? 8 : 64;
   // delta = dout . out of each query and head, [B, heads, Lq].
   const deltas = step(
     {
       name: 'attention grad deltas',
-      operands: [out, dout, kept('deltas', 1, 'write')],
+      operands: [out, dout, kept('deltas', 1, 'write', rows)],
       invocations,
       groups: ceilDiv(rows, invocations),
       body: `let row = id * ${invocations}u + lane;
@@ -134,14 +159,16 @@ deltas[row] = sum;`,
     },
     target,
   );
-  const statistics = [kept('sums', 0, 'read'), kept('deltas', 1, 'read')];
+  const statistics = [kept('sums', 0, 'read', rows), kept('deltas', 1, 'read', rows)];
+  const dk = operand('dk', storage.dk, output(1), attention);
+  const dv = operand('dv', storage.dv, output(2), attention);
   const form_ = form ?? formOf(attention, target);
   const pass = (pass: Pass, operands: readonly Operand[]) =>
     passStep(form_, pass, attention, operands, target);
   return {
     steps: [
       deltas,
-      pass('statistics', [q, k, kept('sums', 0, 'write')]),
+      pass('statistics', [q, k, kept('sums', 0, 'write', rows)]),
       pass('queries', [
         q,
         k,
@@ -150,15 +177,12 @@ deltas[row] = sum;`,
         ...statistics,
         operand('dq', storage.dq, output(0), attention),
       ]),
-      pass('keys', [
-        q,
-        k,
-        v,
-        dout,
-        ...statistics,
-        operand('dk', storage.dk, output(1), attention),
-        operand('dv', storage.dv, output(2), attention),
-      ]),
+      ...(form_ === 'matrix' && Math.max(attention.dim, valueDim) > widestTogether
+        ? [
+            matrixAttention('keys', attention, [q, k, dout, statistics[0]!, dv], target, 'dv'),
+            matrixAttention('keys', attention, [q, k, v, dout, ...statistics, dk], target, 'dk'),
+          ]
+        : [pass('keys', [q, k, v, dout, ...statistics, dk, dv])]),
     ],
     scratch: [rows * 4, rows * 4],
   };
