@@ -210,7 +210,7 @@ export function convGradInputProduct(conv: Conv2dGradInput): Product {
       ...(sy === 1 ? [] : [`(y${p} - i${t}) % ${sy}u == 0u`]),
       ...(sx === 1 ? [] : [`(x${p} - j${t}) % ${sx}u == 0u`]),
     ])!;
-  const over = (value: string, s: number) => (s === 1 ? value : `(${value}) / ${s}u`);
+  const over = (value: string, s: number) => (s === 1 ? `(${value})` : `(${value}) / ${s}u`);
   return {
     name: `conv2d grad input ${kh}x${kw}${anyF16(storage)}`,
     batch: 1,
