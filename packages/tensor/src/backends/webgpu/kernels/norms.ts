@@ -7,6 +7,7 @@ import {
   ceilDiv,
   epilogueOperands,
   finish,
+  list,
   type Operand,
   step,
 } from './wgsl.ts';
@@ -41,12 +42,16 @@ export interface GroupNormGrad extends LayerNormGrad {
   readonly groups: number;
 }
 
-/** Rows that are normalised each by itself; `parameter` is the WGSL of the number in gamma and beta of element `i` of `row`. */
+/** Rows that are normalised each by itself; `parameter` is the WGSL of the number in gamma and beta of element (or four) `i` of `row`. */
 interface Rows {
   readonly name: string;
   readonly rows: number;
   readonly length: number;
   readonly parameters: number;
+  /** As many elements as are read at once: fours of a row lie at multiples of four. */
+  readonly width: 1 | 4;
+  /** Each element has a parameter of its own; else all elements of a four share one. */
+  readonly own: boolean;
   readonly parameter: (row: string, i: string) => string;
 }
 
@@ -55,7 +60,9 @@ const product = (numbers: readonly number[]): number => numbers.reduce((a, b) =>
 function layerRows(shape: readonly number[]): Rows {
   const length = shape.at(-1)!;
   const rows = product(shape.slice(0, -1));
-  return { name: 'layer norm', rows, length, parameters: length, parameter: (_, i) => i };
+  const width = length % 4 === 0 ? 4 : 1;
+  const parameters = length;
+  return { name: 'layer norm', rows, length, parameters, width, own: true, parameter: (_, i) => i };
 }
 function groupRows(shape: readonly number[], groups: number): Rows {
   const [n, channels] = shape as [number, number];
@@ -66,7 +73,10 @@ function groupRows(shape: readonly number[], groups: number): Rows {
     rows: n * groups,
     length: each * area,
     parameters: channels,
-    parameter: (row, i) => `${row} % ${groups}u * ${each}u + ${i} / ${area}u`,
+    width: area % 4 === 0 ? 4 : 1,
+    own: false,
+    parameter: (row, i) =>
+      `${row} % ${groups}u * ${each}u + ${i} / ${area % 4 === 0 ? area / 4 : area}u`,
   };
 }
 
@@ -89,31 +99,61 @@ function chunksOf({ rows, length }: Rows, target: Target): number {
   return Math.min(64, ceilDiv(528, rows), Math.floor(length / 2048));
 }
 
-/** Statements over the elements `i` of a row, from `begin` to `end`, divided between the invocations; `at` is an element's number in the tensor. */
-const each = (length: number, invocations: number, body: string) =>
-  `for (var i = begin + lane; i < end; i += ${invocations}u) { let at = row * ${length}u + i; ${body} }`;
-/** Which elements of which row a workgroup does. */
-const part = (length: number, chunks: number) =>
-  chunks === 1
-    ? `let row = id; let begin = 0u; let end = ${length}u;`
-    : `let row = id / ${chunks}u; let chunk = id % ${chunks}u;
-let begin = chunk * ${ceilDiv(length, chunks)}u; let end = min(begin + ${ceilDiv(length, chunks)}u, ${length}u);`;
+/** What both norms and gradients spell of rows: elements are read in fours where they may be, `i` and `at` are then numbers of fours. */
+function spelling(rowsOf: Rows, target: Target, epilogue: Epilogue | undefined) {
+  const { length, width, own, parameter } = rowsOf;
+  const chunks = chunksOf(rowsOf, target);
+  const units = length / width;
+  const chunk = ceilDiv(units, chunks);
+  const { invocations, ...reduced } = reduction(units / chunks, target);
+  const four = width === 4;
+  return {
+    chunks,
+    invocations,
+    reduced,
+    zero: four ? 'vec4f(0)' : '0.0',
+    /** The sum of an element or four. */
+    sum: (value: string) => (four ? `dot(${value}, vec4f(1))` : value),
+    element: (name: string, storage: Storage) => asFloat(storage, `${name}[at]`, width),
+    parameter: (name: string, storage: Storage) =>
+      asFloat(storage, `${name}[${parameter('row', 'i')}]`, own ? width : 1),
+    wide: (storage: Storage) => (four ? { element: `vec4<${storage}>` } : {}),
+    wideParameter: (storage: Storage) => (four && own ? { element: `vec4<${storage}>` } : {}),
+    store: (name: string, storage: Storage, value: string) =>
+      four
+        ? `let r = ${value}; ${name}[at] = ${asStored(storage, `vec4f(${list(4, (c) => finish(epilogue, `r.${'xyzw'[c]}`, `(at * 4u + ${c}u)`))})`, 4)};`
+        : `${name}[at] = ${asStored(storage, finish(epilogue, value, 'at'))};`,
+    /** Which elements of which row a workgroup does. */
+    part:
+      chunks === 1
+        ? `let row = id; let begin = 0u; let end = ${units}u;`
+        : `let row = id / ${chunks}u; let chunk = id % ${chunks}u;
+let begin = min(chunk * ${chunk}u, ${units}u); let end = min(begin + ${chunk}u, ${units}u);`,
+    /** Statements over the elements of a row, divided between the invocations. */
+    each: (body: string) =>
+      `for (var i = begin + lane; i < end; i += ${invocations}u) { let at = row * ${units}u + i; ${body} }`,
+    /** How many elements a chunk has. */
+    count: `fn count(chunk: u32) -> f32 { return f32((min((chunk + 1u) * ${chunk}u, ${units}u) - min(chunk * ${chunk}u, ${units}u)) * ${width}u); }`,
+  };
+}
 
 function planNorm(
   rowsOf: Rows,
   { eps, storage, epilogue }: Pick<LayerNorm, 'eps' | 'storage' | 'epilogue'>,
   target: Target,
 ): Plan {
-  const { name, rows, length, parameters, parameter } = rowsOf;
+  const { name, rows, length, parameters } = rowsOf;
   const size = rows * length;
-  const chunks = chunksOf(rowsOf, target);
-  const { invocations, enable, declarations, shared } = reduction(length / chunks, target);
+  const spell = spelling(rowsOf, target, epilogue);
+  const { chunks, invocations, each } = spell;
+  const { enable, declarations, shared } = spell.reduced;
   const x: Operand = {
     name: 'x',
     storage: storage.x,
     access: 'read',
     slot: { kind: 'input', index: 0 },
     size,
+    ...spell.wide(storage.x),
   };
   const parts: Operand = {
     name: 'parts',
@@ -122,13 +162,13 @@ function planNorm(
     slot: { kind: 'scratch', index: 0 },
     size: rows * chunks * 2,
   };
-  const value = asFloat(storage.x, 'x[at]');
-  const moments = (count: string) => `var sum = 0.0;
-${each(length, invocations, `sum += ${value};`)}
-let mean = total(lane, sum) / ${count};
-var squares = 0.0;
-${each(length, invocations, `let d = ${value} - mean; squares = fma(d, d, squares);`)}
-let deviation = total(lane, squares);`;
+  const value = spell.element('x', storage.x);
+  const moments = (count: string) => `var sum = ${spell.zero};
+${each(`sum += ${value};`)}
+let mean = total(lane, ${spell.sum('sum')}) / ${count};
+var squares = ${spell.zero};
+${each(`let d = ${value} - mean; squares = fma(d, d, squares);`)}
+let deviation = total(lane, ${spell.sum('squares')});`;
   // Means and squares of the parts, put together (Chan et al. 1979).
   const together = `var mean = 0.0;
 for (var c = 0u; c < ${chunks}u; c++) { mean += parts[(row * ${chunks}u + c) * 2u] * count(c); }
@@ -138,13 +178,7 @@ for (var c = 0u; c < ${chunks}u; c++) {
 let d = parts[(row * ${chunks}u + c) * 2u] - mean;
 deviation += parts[(row * ${chunks}u + c) * 2u + 1u] + d * d * count(c);
 }`;
-  const chunk = ceilDiv(length, chunks);
-  const count = `fn count(chunk: u32) -> f32 { return f32(min((chunk + 1u) * ${chunk}u, ${length}u) - min(chunk * ${chunk}u, ${length}u)); }`;
-  const result = finish(
-    epilogue,
-    `((${value} - mean) * invStd * ${asFloat(storage.gamma, 'gamma[parameter]')} + ${asFloat(storage.beta, 'beta[parameter]')})`,
-    'at',
-  );
+  const result = `((${value} - mean) * invStd * ${spell.parameter('gamma', storage.gamma)} + ${spell.parameter('beta', storage.beta)})`;
   const apply = step(
     {
       name: `${name}${chunks > 1 ? ' of parts' : ''}`,
@@ -156,6 +190,7 @@ deviation += parts[(row * ${chunks}u + c) * 2u + 1u] + d * d * count(c);
           access: 'read',
           slot: { kind: 'input', index: 1 },
           size: parameters,
+          ...spell.wideParameter(storage.gamma),
         },
         {
           name: 'beta',
@@ -163,6 +198,7 @@ deviation += parts[(row * ${chunks}u + c) * 2u + 1u] + d * d * count(c);
           access: 'read',
           slot: { kind: 'input', index: 2 },
           size: parameters,
+          ...spell.wideParameter(storage.beta),
         },
         {
           name: 'y',
@@ -170,6 +206,7 @@ deviation += parts[(row * ${chunks}u + c) * 2u + 1u] + d * d * count(c);
           access: 'write',
           slot: { kind: 'output', index: 0 },
           size,
+          ...spell.wide(storage.out),
         },
         {
           name: 'means',
@@ -189,15 +226,15 @@ deviation += parts[(row * ${chunks}u + c) * 2u + 1u] + d * d * count(c);
         ...epilogueOperands(epilogue, 3),
       ],
       enable: chunks > 1 ? [] : enable,
-      declarations: chunks > 1 ? count : declarations,
+      declarations: chunks > 1 ? spell.count : declarations,
       shared: chunks > 1 ? 0 : shared,
       invocations,
       groups: rows * chunks,
-      body: `${part(length, chunks)}
+      body: `${spell.part}
 ${chunks > 1 ? together : moments(`${length}.0`)}
 let invStd = inverseSqrt(deviation / ${length}.0 + ${float(eps)});
 if (${chunks > 1 ? 'chunk == 0u && ' : ''}lane == 0u) { means[row] = mean; inverses[row] = invStd; }
-${each(length, invocations, `let parameter = ${parameter('row', 'i')}; y[at] = ${asStored(storage.out, result)};`)}`,
+${each(spell.store('y', storage.out, result))}`,
       flops: size * 8,
     },
     target,
@@ -208,11 +245,11 @@ ${each(length, invocations, `let parameter = ${parameter('row', 'i')}; y[at] = $
       name: `${name} parts`,
       operands: [x, { ...parts, access: 'write' }],
       enable,
-      declarations: `${declarations}\n${count}`,
+      declarations: `${declarations}\n${spell.count}`,
       shared,
       invocations,
       groups: rows * chunks,
-      body: `${part(length, chunks)}
+      body: `${spell.part}
 ${moments('max(count(chunk), 1.0)')}
 if (lane == 0u) { parts[id * 2u] = mean; parts[id * 2u + 1u] = deviation; }`,
       flops: size * 4,
@@ -230,21 +267,29 @@ function planNormGrad(
   { storage, epilogue }: Pick<LayerNormGrad, 'storage' | 'epilogue'>,
   target: Target,
 ): Plan {
-  const { name, rows, length, parameters, parameter } = rowsOf;
+  const { name, rows, length, parameters } = rowsOf;
   const size = rows * length;
-  const chunks = chunksOf(rowsOf, target);
-  const { invocations, enable, declarations, shared } = reduction(length / chunks, target);
-  const input = (name: string, storage: Storage, index: number, size: number): Operand => ({
+  const spell = spelling(rowsOf, target, epilogue);
+  const { chunks, invocations, each } = spell;
+  const { enable, declarations, shared } = spell.reduced;
+  const input = (
+    name: string,
+    storage: Storage,
+    index: number,
+    size: number,
+    wide: { element?: string } = {},
+  ): Operand => ({
     name,
     storage,
     access: 'read',
     slot: { kind: 'input', index },
     size,
+    ...wide,
   });
   const inputs = [
-    input('dy', storage.dy, 0, size),
-    input('x', storage.x, 1, size),
-    input('gamma', storage.gamma, 2, parameters),
+    input('dy', storage.dy, 0, size, spell.wide(storage.dy)),
+    input('x', storage.x, 1, size, spell.wide(storage.x)),
+    input('gamma', storage.gamma, 2, parameters, spell.wideParameter(storage.gamma)),
     input('means', 'f32', 3, rows),
     input('inverses', 'f32', 4, rows),
   ];
@@ -255,21 +300,17 @@ function planNormGrad(
     slot: { kind: 'scratch', index: 0 },
     size: rows * chunks * 2,
   };
-  const terms = `let g = ${asFloat(storage.dy, 'dy[at]')} * ${asFloat(storage.gamma, `gamma[${parameter('row', 'i')}]`)};
-let h = (${asFloat(storage.x, 'x[at]')} - mean) * invStd;`;
-  const sums = `var g_sum = 0.0; var gh_sum = 0.0;
-${each(length, invocations, `${terms} g_sum += g; gh_sum = fma(g, h, gh_sum);`)}
-let g_total = total(lane, g_sum);
-let gh_total = total(lane, gh_sum);`;
+  const terms = `let g = ${spell.element('dy', storage.dy)} * ${spell.parameter('gamma', storage.gamma)};
+let h = (${spell.element('x', storage.x)} - mean) * invStd;`;
+  const sums = `var g_sum = ${spell.zero}; var gh_sum = ${spell.zero};
+${each(`${terms} g_sum += g; gh_sum = fma(g, h, gh_sum);`)}
+let g_total = total(lane, ${spell.sum('g_sum')});
+let gh_total = total(lane, ${spell.sum('gh_sum')});`;
   const together = `var g_total = 0.0; var gh_total = 0.0;
 for (var c = 0u; c < ${chunks}u; c++) { g_total += parts[(row * ${chunks}u + c) * 2u]; gh_total += parts[(row * ${chunks}u + c) * 2u + 1u]; }`;
-  const head = `${part(length, chunks)}
+  const head = `${spell.part}
 let mean = means[row]; let invStd = inverses[row];`;
-  const value = finish(
-    epilogue,
-    `(invStd * (g - g_total / ${length}.0 - h * (gh_total / ${length}.0)))`,
-    'at',
-  );
+  const value = `(invStd * (g - g_total / ${length}.0 - h * (gh_total / ${length}.0)))`;
   const apply = step(
     {
       name: `${name} grad${chunks > 1 ? ' of parts' : ''}`,
@@ -281,6 +322,7 @@ let mean = means[row]; let invStd = inverses[row];`;
           access: 'write',
           slot: { kind: 'output', index: 0 },
           size,
+          ...spell.wide(storage.out),
         },
         ...(chunks > 1 ? [parts] : []),
         ...epilogueOperands(epilogue, 5),
@@ -292,7 +334,7 @@ let mean = means[row]; let invStd = inverses[row];`;
       groups: rows * chunks,
       body: `${head}
 ${chunks > 1 ? together : sums}
-${each(length, invocations, `${terms} dx[at] = ${asStored(storage.out, value)};`)}`,
+${each(`${terms} ${spell.store('dx', storage.out, value)}`)}`,
       flops: size * 13,
     },
     target,
