@@ -12,7 +12,7 @@ const ours = page
     ...line
       .split(/(?<!\\)\|/)
       .at(-2)!
-      .matchAll(/`((?:train|generate|upscale|inspect)(?: [^`]*)?)`/g),
+      .matchAll(/`((?:train|generate|upscale|inspect|merge|extract|resize)(?: [^`]*)?)`/g),
   ])
   .map(([, text]) => text!);
 

@@ -32,7 +32,9 @@ test('an embedding goes to A1111 and back', async () => {
 test('a checkpoint goes into one file and back, every tensor as it was', async () => {
   const file = await convert(goldens('tiny-sd'), 'tiny.safetensors');
   expect(file.code, file.stderr).toBe(0);
-  const back = await convert('tiny.safetensors', 'tiny');
+  const ckpt = await convert('tiny.safetensors', 'again.ckpt');
+  expect(ckpt.code, ckpt.stderr).toBe(0);
+  const back = await convert('again.ckpt', 'tiny');
   expect(back.code, back.stderr).toBe(0);
   expect(await hashes('tiny')).toEqual(await hashes(goldens('tiny-sd')));
 });
@@ -60,7 +62,7 @@ test('a LoRA goes to kohya and back, and says alpha and hashes on its way', asyn
 
 test.for([
   [[goldens('tiny-sd'), 'x.safetensors', '--format', 'a1111'], 'a checkpoint is ldm or diffusers'],
-  [[goldens('tiny-sd'), 'x', '--format', 'ldm'], 'one .safetensors file'],
+  [[goldens('tiny-sd'), 'x', '--format', 'ldm'], 'one .safetensors or .ckpt file'],
   [[goldens('train/ti/result.safetensors'), 'x.ckpt'], '.pt (a1111)'],
   [[goldens('train/lora/result.safetensors'), 'x.safetensors'], 'say which layout the LoRA gets'],
   [[goldens('train/lora/result.safetensors'), 'x.pt', '--format', 'kohya'], 'as .safetensors'],

@@ -94,7 +94,22 @@ export {
 } from './hypernetwork/hypernetwork.ts';
 export { type Hypernetwork, readHypernetwork } from './hypernetwork/readHypernetwork.ts';
 export type { WeightInit } from './hypernetwork/structure.ts';
-export { convertNetwork } from './lora/files/convertNetwork.ts';
+export { modelEndings, writeWholeModel } from './files/wholeModel.ts';
+export {
+  convertNetwork,
+  writeNetwork,
+  type WriteNetworkOptions,
+} from './lora/files/convertNetwork.ts';
+export { readNetwork } from './lora/files/readNetwork.ts';
+export { type Extracted, extractLora, type ExtractOptions } from './lora/tools/extract.ts';
+export { type Merged, mergeLora } from './lora/tools/merge.ts';
+export {
+  type RankRule,
+  rankRules,
+  type ResizedLayer,
+  resizeLora,
+  type ResizeOptions,
+} from './lora/tools/resize.ts';
 export { isNetworkKey } from './lora/files/readNetwork.ts';
 export { lora, loraPreset } from './lora/lora.ts';
 export type { LoraOptions } from './lora/settings.ts';

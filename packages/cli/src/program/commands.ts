@@ -35,6 +35,21 @@ export const commands: readonly CommandEntry[] = [
     load: async () => (await import('../commands/convert.ts')).convertCommand,
   },
   {
+    name: 'merge',
+    summary: 'add LoRA files into the weights of a base: a checkpoint of its own',
+    load: async () => (await import('../commands/merge.ts')).mergeCommand,
+  },
+  {
+    name: 'extract',
+    summary: 'make a LoRA of what a model has learned beyond its base',
+    load: async () => (await import('../commands/extract.ts')).extractCommand,
+  },
+  {
+    name: 'resize',
+    summary: 'give a LoRA another rank',
+    load: async () => (await import('../commands/resize.ts')).resizeCommand,
+  },
+  {
     name: 'tokenize',
     summary: 'show the tokens of a prompt, and what the 77-token limit cuts',
     load: async () => (await import('../commands/tokenize.ts')).tokenizeCommand,

@@ -31,8 +31,14 @@ export function defineCommand(name: string, summary: string): Command {
 }
 
 /** Declares an option that has to be given. Commander's own way would complain about it before it complains about a misspelt one. */
-export function requireOption(command: Command, flags: string, description: string): Command {
+export function requireOption(
+  command: Command,
+  flags: string,
+  description: string,
+  parse?: (text: string, before?: never) => unknown,
+): Command {
   const option = command.createOption(flags, description);
+  if (parse) option.argParser(parse as (text: string, before: unknown) => unknown);
   return command.addOption(option).hook('preAction', () => {
     // An empty text is a variable of the shell that was never set.
     if ([undefined, ''].includes(command.getOptionValue(option.attributeName()) as string))

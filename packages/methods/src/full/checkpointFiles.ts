@@ -1,6 +1,6 @@
 import { type FloatType, fromFloat32, readFloat32, weightOf } from '@sdft/models';
-import { openCheckpoint, writeDiffusersFolder, writeLdmFile } from '@sdft/models/node';
-import type { AboutFile, AdapterFiles, AdapterState, Parameters } from '@sdft/pipeline';
+import { openCheckpoint } from '@sdft/models/node';
+import type { AdapterFiles, AdapterState, Base, Parameters } from '@sdft/pipeline';
 import {
   hostArray,
   type HostArray,
@@ -9,6 +9,7 @@ import {
   UserError,
   type Weight,
 } from '@sdft/tensor';
+import { modelEndings, writeWholeModel } from '../files/wholeModel.ts';
 
 /** What the weights of a checkpoint can be stored as. */
 export type CheckpointDtype = FloatType;
@@ -21,12 +22,11 @@ export type CheckpointDtype = FloatType;
  */
 export function checkpointFiles(dtype: CheckpointDtype | undefined): AdapterFiles {
   return {
-    endings: ['', '.safetensors', '.ckpt'],
+    endings: modelEndings,
     async save(state, path, about) {
-      const model = modelOf(state, about);
-      const options = { force: about.force, ...(dtype && { dtype }) };
-      if (/\.(safetensors|ckpt)$/i.test(path)) await writeLdmFile(path, model, options);
-      else await writeDiffusersFolder(path, model, options);
+      const { model: base, force } = about;
+      if (!base) throw internal('a checkpoint is saved without its base');
+      await writeWholeModel(path, base, trainedWeights(state, base), { dtype, force });
     },
     async load(path, shapes) {
       // What it predicts plays no part in its weights.
@@ -38,9 +38,8 @@ export function checkpointFiles(dtype: CheckpointDtype | undefined): AdapterFile
   };
 }
 
-/** The whole model, trained values in their places. */
-function modelOf(state: AdapterState, { model: base }: AboutFile) {
-  if (!base) throw internal('a checkpoint is saved without its base');
+/** The weights of the base, trained values in their places. */
+function trainedWeights(state: AdapterState, base: Base): Map<string, Weight> {
   const weights = new Map(base.weights);
   for (const [key, parameters] of state)
     for (const [name, { data, shape }] of Object.entries(parameters)) {
@@ -48,11 +47,7 @@ function modelOf(state: AdapterState, { model: base }: AboutFile) {
       if (!weights.has(path)) throw internal(`${path} was trained, the base has none`);
       weights.set(path, weightOf('f32', shape, fromFloat32(data as Float32Array, 'f32')));
     }
-  const { unet, textEncoder, vae, schedule, tokenizerFolder } = base;
-  return {
-    ...{ unet, textEncoder, vae, schedule: schedule.config, weights },
-    ...(tokenizerFolder !== undefined && { tokenizerFolder }),
-  };
+  return weights;
 }
 
 function valuesAt(
