@@ -5,7 +5,6 @@ import {
   planConv2d,
   planConv2dGradInput,
   planConv2dGradWeight,
-  type Shape4,
 } from '../../src/backends/webgpu/kernels/convolution.ts';
 import type { Form } from '../../src/backends/webgpu/kernels/forms.ts';
 import { closeDevice, type Device, onF16, openDevice, runPlan, type Values } from './device.ts';

@@ -1,4 +1,5 @@
 /** @file What kernels should give: plain loops in double precision. */
+import type { AttentionShape } from '../../src/backends/webgpu/kernels/attention.ts';
 import { conv2dShape, type Shape4 } from '../../src/backends/webgpu/kernels/convolution.ts';
 import type { Matmul } from '../../src/backends/webgpu/kernels/matmul.ts';
 
@@ -72,4 +73,50 @@ export function convolution(
                 dw[weight]! += values.dy[to]! * values.x[from]!;
               }
   return { y, dx, dw };
+}
+
+/** Attention with all scores, and its gradients. */
+export function attention(
+  { batch, heads, queries, keys, dim, valueDim, scale, causal }: AttentionShape,
+  [q, k, v, dout]: readonly Float64Array[],
+) {
+  const [out, dq, dk, dv] = [
+    new Float64Array(batch * queries * heads * valueDim),
+    new Float64Array(q!.length),
+    new Float64Array(k!.length),
+    new Float64Array(v!.length),
+  ];
+  for (let b = 0; b < batch; b++)
+    for (let h = 0; h < heads; h++)
+      for (let i = 0; i < queries; i++) {
+        const at = (length: number, place: number, d: number) =>
+          ((b * length + place) * heads + h) * d;
+        const [qi, oi] = [at(queries, i, dim), at(queries, i, valueDim)];
+        const scores = Array.from({ length: causal ? i + 1 : keys }, (_, j) => {
+          let dot = 0;
+          for (let e = 0; e < dim; e++) dot += q![qi + e]! * k![at(keys, j, dim) + e]!;
+          return dot * scale;
+        });
+        const top = Math.max(...scores);
+        const sum = scores.reduce((s, x) => s + Math.exp(x - top), 0);
+        const p = scores.map((x) => Math.exp(x - top) / sum);
+        const dp = p.map((_, j) => {
+          let dot = 0;
+          for (let e = 0; e < valueDim; e++) {
+            out[oi + e]! += p[j]! * v![at(keys, j, valueDim) + e]!;
+            dv[at(keys, j, valueDim) + e]! += p[j]! * dout![oi + e]!;
+            dot += dout![oi + e]! * v![at(keys, j, valueDim) + e]!;
+          }
+          return dot;
+        });
+        const delta = dp.reduce((s, x, j) => s + x * p[j]!, 0);
+        p.forEach((pj, j) => {
+          const ds = pj * (dp[j]! - delta) * scale;
+          for (let e = 0; e < dim; e++) {
+            dq[qi + e]! += ds * k![at(keys, j, dim) + e]!;
+            dk[at(keys, j, dim) + e]! += ds * q![qi + e]!;
+          }
+        });
+      }
+  return { out, dq, dk, dv };
 }

@@ -73,8 +73,6 @@ function layoutOf(pass: Pass, { dim, valueDim }: Dims, columns: number) {
   ];
   return {
     columns,
-    pitch,
-    valuePitch,
     valueStart,
     scoreStart,
     slopeStart,
@@ -102,7 +100,7 @@ export function matrixAttention(
 ): Step {
   const { batch, heads, dim, valueDim, scale, causal } = shape;
   const memory = memoryOf(pass, shape, target);
-  const { columns: width, pitch, valuePitch } = memory;
+  const { columns: width } = memory;
   const roles = rolesOf(pass, shape);
   const { rows, columns, row, column, rowValue, columnValue } = roles;
   const results = roles.results.filter(({ name }) => only === undefined || name === only);

@@ -117,7 +117,7 @@ const pictures = (storage: Storage, channels: number, area: number): Product['ou
 
 /** Inputs x, w and the epilogue's operands; output [N, O, H', W']. */
 export function planConv2d(conv: Conv2d, target: Target, form?: Form): Plan {
-  const { x, w, storage, epilogue } = conv;
+  const { w, storage, epilogue } = conv;
   const [n, o, height, width] = conv2dShape(conv);
   const [, c, kh, kw] = w;
   const area = height * width;

@@ -224,7 +224,7 @@ var<workgroup> memory: buffer<${bytes}>;`,
       body: `let halves = bufferView<array<f16>>(&memory, 0);
 let floats = bufferView<array<f32>>(&memory, 0);
 let fours = bufferView<array<vec4f>>(&memory, 0);
-${groupPlace(product, tilesM, tilesN, split)}
+${groupPlace(product, tilesM, tilesN)}
 let a0 = tileRow * ${tile.m}u;
 let b0 = tileColumn * ${tile.n}u;
 let row = subgroup / ${tile.across}u * ${rows}u;

@@ -126,7 +126,7 @@ var<workgroup> tile_b: array<vec4f, ${tile.k * pitchB}>;`,
       shared: tileBytes(product, tile),
       invocations,
       groups,
-      body: `${groupPlace(product, tilesM, tilesN, split)}
+      body: `${groupPlace(product, tilesM, tilesN)}
 let a0 = tileRow * ${tile.m}u;
 let b0 = tileColumn * ${tile.n}u;
 ${parts.setup}
@@ -154,7 +154,7 @@ ${lines(tile.rows, (r) =>
 }
 
 /** Tiles of eight rows of tiles follow each other down, so that workgroups that run together read the same columns from the cache. */
-export function groupPlace(product: Product, tilesM: number, tilesN: number, split: Split): string {
+export function groupPlace(product: Product, tilesM: number, tilesN: number): string {
   const perMatrix = tilesM * tilesN;
   const band = Math.min(8, tilesM);
   return `let inMatrix = id % ${perMatrix}u;
