@@ -1,10 +1,11 @@
+import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { writePng } from '@sdft/data/node';
 import ndarray from 'ndarray';
 import sharp from 'sharp';
 import { describe, expect, test } from 'vitest';
-import { jsonLines, sdft, temporaryFolder } from './sdft.ts';
+import { goldens, jsonLines, sdft, temporaryFolder } from './sdft.ts';
 
 const folder = temporaryFolder();
 const at = (name: string): string => join(folder, name);
@@ -123,6 +124,16 @@ describe('a picture to start from', () => {
     };
     const [little, much] = [await away('i2', '0.2'), await away('i3', '1')];
     expect(little).toBeLessThan(much);
+
+    // What the text of a picture cannot hold is asked for, and the rest comes from it.
+    const like = ['generate', '--base', 'nano', '--like', 'i2/00000-seed-3.png'];
+    const alone = await run(...like, '--out', 'i4');
+    expect(alone).toMatchObject({ code: 2, stdout: '' });
+    expect(alone.stderr).toContain('drawn from another picture (00000-seed-3.png)');
+    const again = await run(...like, '--init-image', 'i1/00000-seed-3.png', '--out', 'i4');
+    expect(again.code, again.stderr).toBe(0);
+    const bytes = (name: string) => readFileSync(at(`${name}/00000-seed-3.png`));
+    expect(bytes('i4').equals(bytes('i2'))).toBe(true);
     const [told] = jsonLines(await run('inspect', 'i2/00000-seed-3.png', '--json'));
     expect(told).toMatchObject({ metadata: { settings: { 'Denoising strength': '0.2' } } });
   });
@@ -139,5 +150,30 @@ describe('a picture to start from', () => {
     );
     expect(stderr).toContain(said);
     expect(code).toBe(2);
+  });
+});
+
+test('a picture tells by which files it was drawn, as A1111 does', async () => {
+  const [lora, word] = ['train/lora/result.safetensors', 'train/ti/result.safetensors'].map(
+    goldens,
+  );
+  const drawn = await run(
+    ...['generate', '--base', goldens('tiny-sd'), '--lora', `${lora!}:0.5`, '--embedding', word!],
+    ...['--vae', goldens('tiny-sd/vae'), '--prompt', 'a boy', '--steps', '1', '--size', '64'],
+    ...['--seed', '1', '--out', 'marks'],
+  );
+  expect(drawn.code, drawn.stderr).toBe(0);
+  const [told] = jsonLines(await run('inspect', 'marks/00000-seed-1.png', '--json'));
+  const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex');
+  const file = readFileSync(lora!);
+  const content = file.subarray(8 + Number(file.readBigUInt64LE(0)));
+  expect(told).toMatchObject({
+    metadata: {
+      settings: {
+        'Lora hashes': `result: ${sha256(content).slice(0, 12)}`,
+        'TI hashes': `result: ${sha256(readFileSync(word!)).slice(0, 12)}`,
+        VAE: 'vae',
+      },
+    },
   });
 });

@@ -9,7 +9,7 @@ import { checkTarget } from '../files/checkTarget.ts';
 import { Output } from '../terminal/output.ts';
 import { counted } from '../terminal/quantities.ts';
 import { checkDrawing, openDrawing, tellOpened, timestepsOf } from './opened.ts';
-import { likePicture, modelHash, textOf } from './parameters.ts';
+import { fileMarks, likePicture, textOf } from './parameters.ts';
 import { startPicture } from './startPicture.ts';
 import { LatentFile, type PromptIds, readLatents, readPromptIds } from './tensorFiles.ts';
 
@@ -57,9 +57,9 @@ export async function generate(
   for (const { text, strengths } of prompts) generator.check(text, { ...options, strengths });
   const [final, trajectory] = [new LatentFile(), new LatentFile()];
   output.note(`drawing ${counted(plan.n * plan.prompts.length, 'picture')}, seed ${plan.seed}`);
-  const hash = modelHash(flags.base);
+  const marks = fileMarks(flags, learned);
   // Whoever waits for it hears of an error.
-  hash.catch(() => undefined);
+  marks.catch(() => undefined);
   const line = output.progress({ title: 'drawing', total: plan.calls });
   for (const [i, { text, strengths }] of prompts.entries()) {
     await generator.generate(text, {
@@ -72,7 +72,7 @@ export async function generate(
       onPicture: async ({ picture, latents, seed }, index) => {
         const path = file(i * plan.n + index);
         const [height, width] = picture.shape as [number, number, number];
-        const about = { prompt: plan.prompts[i]!, seed, height, width, hash: await hash };
+        const about = { prompt: plan.prompts[i]!, seed, height, width, marks: await marks };
         // Ids that came in place of a prompt are no text.
         const texts = plan.options.promptIds ? {} : { parameters: textOf(flags, about) };
         await writePng(path, picture, { force, texts });

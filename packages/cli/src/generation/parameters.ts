@@ -1,7 +1,7 @@
 /** @file Settings of a picture as A1111 keeps them in its PNG: written with every picture, and read back by `--like`. */
 import { readFileSync, statSync } from 'node:fs';
-import { basename } from 'node:path';
-import { readPng } from '@sdft/methods';
+import { basename, extname } from 'node:path';
+import { type Learned, readPng } from '@sdft/methods';
 import {
   type Emphasis,
   parametersText,
@@ -31,10 +31,30 @@ const emphasisNames: Readonly<Record<Emphasis, string>> = {
   none: 'None',
 };
 
-/** First digits of the sha256 of a base that is one file, as A1111 shows them. */
-export async function modelHash(base: string): Promise<string | undefined> {
-  const isFile = base !== 'nano' && statSync(base).isFile();
-  return isFile ? (await hashFile(base)).short : undefined;
+/** First digits of the sha256 of a base or a VAE that is one file, as A1111 shows them. */
+async function modelHash(path: string): Promise<string | undefined> {
+  const isFile = path !== 'nano' && statSync(path).isFile();
+  return isFile ? (await hashFile(path)).short : undefined;
+}
+
+/** By which files pictures are drawn, in A1111's words: hashes of the base, of another VAE, and of what was learned. */
+export async function fileMarks(
+  { base, vae }: Pick<GenerateFlags, 'base' | 'vae'>,
+  learned: readonly Learned[],
+): Promise<Readonly<Record<string, string | undefined>>> {
+  const marks: Record<string, string | undefined> = {
+    'Model hash': await modelHash(base),
+    'VAE hash': vae === undefined ? undefined : await modelHash(vae),
+    VAE: vae === undefined ? undefined : basename(vae),
+  };
+  for (const { file, mark } of learned)
+    if (mark) {
+      const name = basename(file, extname(file)).replace(/[:,]/g, '');
+      const before = marks[mark.setting];
+      marks[mark.setting] =
+        `${before === undefined ? '' : `${before}, `}${name}: ${await mark.digits()}`;
+    }
+  return marks;
 }
 
 /** Flags that say how a picture came to be. */
@@ -49,13 +69,13 @@ export function textOf(
     seed,
     height,
     width,
-    hash,
+    marks,
   }: {
     readonly prompt: string;
     readonly seed: number;
     readonly height: number;
     readonly width: number;
-    readonly hash: string | undefined;
+    readonly marks: Awaited<ReturnType<typeof fileMarks>>;
   },
 ): string {
   const { sampler, sigmas, clipSkip, spacing, promptSyntax: syntax } = flags;
@@ -68,14 +88,17 @@ export function textOf(
     'CFG scale': flags.cfg,
     Seed: seed,
     Size: `${width}x${height}`,
-    'Model hash': hash,
+    'Model hash': marks['Model hash'],
     Model: basename(flags.base).replace(/\.(safetensors|sft|ckpt|pt)$/i, ''),
     'Denoising strength':
       flags.initImage === undefined
         ? undefined
         : (flags.strength ?? (flags.mask === undefined ? 0.8 : 1)),
     'Noise level': flags.noiseLevel,
+    'Init image': flags.initImage === undefined ? undefined : basename(flags.initImage),
+    Mask: flags.mask === undefined ? undefined : basename(flags.mask),
     'Clip skip': clipSkip > 1 ? clipSkip : undefined,
+    ...marks,
     Emphasis: emphasis === 'original' ? undefined : emphasisNames[emphasis],
     'Prompt syntax': syntax === 'plain' ? syntax : undefined,
     'Timestep spacing': spacing,
@@ -115,11 +138,32 @@ export function likePicture(
   const text = textIn(path);
   if (text === undefined)
     throw new UserError(`--like ${path}: holds no text "parameters", in which settings are kept`);
-  const told = toldBy(parseParameters(text), path);
+  const read = parseParameters(text);
+  const told = toldBy(read, path);
+  refuseWithoutPictures(flags, read, path);
   const own = Object.entries(told).filter(
     ([attribute, value]) => value !== undefined && !typed(attribute),
   );
   return { ...flags, ...Object.fromEntries(own) };
+}
+
+/** Throws UserError where a picture was drawn from another, which its text does not hold. Of A1111's, those made larger (hires fix) have a strength, too. */
+function refuseWithoutPictures(
+  flags: GenerateFlags,
+  { settings }: PictureParameters,
+  path: string,
+): void {
+  const isFromPicture =
+    settings['Denoising strength'] !== undefined && settings['Hires upscale'] === undefined;
+  const named = (key: string): string => (settings[key] === undefined ? '' : ` (${settings[key]})`);
+  if (isFromPicture && flags.initImage === undefined)
+    throw new UserError(
+      `--like ${path}: was drawn from another picture${named('Init image')}, which it does not hold: give it with --init-image; its strength comes along`,
+    );
+  if (settings['Mask'] !== undefined && flags.mask === undefined)
+    throw new UserError(
+      `--like ${path}: was drawn under a mask${named('Mask')}, which it does not hold: give it with --mask`,
+    );
 }
 
 function toldBy({ prompt, negative, settings }: PictureParameters, path: string) {
@@ -158,6 +202,7 @@ function toldBy({ prompt, negative, settings }: PictureParameters, path: string)
     steps: number('Steps'),
     cfg: number('CFG scale'),
     seed: number('Seed'),
+    strength: settings['Hires upscale'] === undefined ? number('Denoising strength') : undefined,
     clipSkip: number('Clip skip') ?? 1,
     sampler,
     sigmas,

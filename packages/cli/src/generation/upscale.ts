@@ -8,7 +8,7 @@ import { checkTarget } from '../files/checkTarget.ts';
 import { Output } from '../terminal/output.ts';
 import { counted } from '../terminal/quantities.ts';
 import { checkDrawing, openDrawing, tellOpened, timestepsOf } from './opened.ts';
-import { modelHash, textOf } from './parameters.ts';
+import { fileMarks, textOf } from './parameters.ts';
 import { LatentFile, readLatents, readLowResNoise } from './tensorFiles.ts';
 
 /**
@@ -40,9 +40,9 @@ export async function upscale(pictures: readonly string[], flags: UpscaleFlags):
   // All are looked at before the first one is enlarged.
   for (const path of pictures) generator.check(text, { ...options, lowRes: await lowResOf(path) });
   output.note(`enlarging ${counted(pictures.length, 'picture')}, seed ${seed}`);
-  const hash = modelHash(flags.base);
+  const marks = fileMarks(flags, learned);
   // Whoever waits for it hears of an error.
-  hash.catch(() => undefined);
+  marks.catch(() => undefined);
   const [final, trajectory] = [new LatentFile(), new LatentFile()];
   const line = output.progress({ title: 'enlarging', total: calls * pictures.length });
   for (const [i, path] of pictures.entries()) {
@@ -56,7 +56,7 @@ export async function upscale(pictures: readonly string[], flags: UpscaleFlags):
     });
     const { picture, latents } = made!;
     const [height, width] = picture.shape as [number, number, number];
-    const about = { prompt: flags.prompt, seed, height, width, hash: await hash };
+    const about = { prompt: flags.prompt, seed, height, width, marks: await marks };
     await writePng(files[i]!, picture, {
       force,
       texts: { parameters: textOf(flags, about) },

@@ -9,9 +9,7 @@ import { layersAt, targetGlobs } from './targets.ts';
 /**
  * LoRA (Hu et al. 2021) and its relatives: each layer that `targets` names is changed by a few numbers, s up down in the plainest case with s = alpha / rank, while its weight stays a
  * constant of the graph. The flavour decides over defaults, first values and files: `diffusers` (PEFT; rank 4, alpha = rank, attention), `kohya` (alpha 1, all of
- * the transformers, kohya's and LyCORIS' rules).
- *
- * An adapter, and a method with the objective `denoise`.
+ * the transformers, kohya's and LyCORIS' rules). An adapter, and a method with the objective `denoise`.
  *
  * @throws UserError for settings that do not go together
  */

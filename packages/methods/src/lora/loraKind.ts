@@ -5,6 +5,7 @@ import { changingAdapter } from './adapter.ts';
 import type { Change } from './change.ts';
 import { fittedShapes } from './files/fit.ts';
 import { readLayer } from './files/loraFiles.ts';
+import { networkDigits } from '../node/networkDigits.ts';
 import { type Network, rankOf } from './files/network.ts';
 import { readNetwork } from './files/readNetwork.ts';
 
@@ -32,7 +33,8 @@ export const loraKind: LearnedKind = {
           ),
       },
     });
-    return { adapter, file, text: describe(network) };
+    const mark = { setting: 'Lora hashes', digits: () => networkDigits(file, network.metadata) };
+    return { adapter, file, text: describe(network), mark };
   },
 };
 

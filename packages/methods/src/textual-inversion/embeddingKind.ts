@@ -1,3 +1,4 @@
+import { hashFile } from '@sdft/models/node';
 import { type Base, type Learned, type LearnedKind } from '@sdft/pipeline';
 import { UserError } from '@sdft/tensor';
 import { stemOf } from '../files/stemOf.ts';
@@ -32,6 +33,11 @@ export const embeddingKind: LearnedKind = {
     return {
       adapter: textualInversion({ token, vectors }).adapters[0]!,
       file,
+      // A1111 `modules/textual_inversion/textual_inversion.py`, `set_hash`.
+      mark: {
+        setting: 'TI hashes',
+        digits: async () => (await hashFile(file)).sha256.slice(0, 12),
+      },
       text: `${vectors} ${vectors === 1 ? 'vector' : 'vectors'}; prompts call it ${token}${names[0] === token ? '' : `, as ${names[0]} is a word already`}`,
     };
   },

@@ -20,6 +20,8 @@ export interface Learned {
   readonly strength?: number | undefined;
   /** For people: what is in the file. */
   readonly text?: string | undefined;
+  /** How A1111's pictures tell by which file they were drawn: the setting, such as `Lora hashes`, and the first digits of the file's hash. */
+  readonly mark?: { readonly setting: string; digits(): Promise<string> } | undefined;
 }
 
 /** A kind of file that what was learned comes in. */
