@@ -1,3 +1,6 @@
+import { existsSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
 import type { ViteUserConfig } from 'vitest/config';
 
 /** Tests read the TypeScript sources of every package; nothing has to be built first. */
@@ -16,3 +19,14 @@ export const shared = {
     outputFile: { json: '.cache/tests.json' },
   },
 } satisfies ViteUserConfig;
+
+const swiftshader = join(
+  process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'),
+  'sdft/swiftshader/vk_swiftshader_icd.json',
+);
+const hasCard = ['/dev/nvidiactl', '/dev/dri/renderD128'].some(existsSync);
+/** Where there is no graphics card, SwiftShader if tools/swiftshader.mjs has unpacked it: it compiles in a tenth of lavapipe's time. */
+export const driver: Readonly<Record<string, string>> =
+  hasCard || process.env['VK_DRIVER_FILES'] !== undefined || !existsSync(swiftshader)
+    ? {}
+    : { VK_DRIVER_FILES: swiftshader };

@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import { openSafetensors } from '@sdft/models/node';
 import { describe, expect, test } from 'vitest';
+import { webgpu } from '@sdft/tensor/node';
 import { adamw, type Backend, cpu, lora, pipeline, reference } from '../../src/index.ts';
 import { goldens, json, reports, temporaryFolder, using } from '../support/fixtures.ts';
 import { errorOfUpdate, tensorsIn } from './files.ts';
@@ -50,7 +51,9 @@ describe.for(cases)('$name', ({ name, initial, run }) => {
   const { micro_steps: expected } = json<{ micro_steps: readonly MicroStep[] }>(at('loss.json'));
   const { suggested_tolerance: tolerance, ill_conditioned: ill } = json<Noise>(at('noise.json'));
 
-  test.for(backends)('on %s: every loss and norm, and the file', async ([backend, make]) => {
+  // Software graphics drivers take their time.
+  const told = name === 'lora' ? [...backends, ['webgpu', () => webgpu()] as const] : backends;
+  test.for(told)('on %s: every loss and norm, and the file', async ([backend, make]) => {
     const path = join(folder, `${backend}-${name}.safetensors`);
     await using(
       run.initFrom(at(initial)).build({ replay: at('replay.safetensors'), backend: make() }),
