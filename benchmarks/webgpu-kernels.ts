@@ -45,7 +45,7 @@ const device: Device = await openWith(
 const { target } = device;
 console.log(`${device.name}: ${JSON.stringify(target)}`);
 const results: Result[] = [];
-const path = values.out ?? `benchmarks/results/webgpu-kernels-${target.kind}.json`;
+const path = values.out ?? `benchmarks/results/${target.kind}-kernels.json`;
 mkdirSync(dirname(path), { recursive: true });
 const write = () =>
   writeFileSync(
