@@ -20,6 +20,14 @@ const cases: [string, Convolution][] = [
     '3x3 with steps of 2',
     { x: [2, 4, 7, 8], w: [6, 4, 3, 3], stride: [2, 2], padding: [0, 0, 1, 1] },
   ],
+  [
+    '3x3, lines of fours',
+    { x: [2, 3, 5, 8], w: [6, 3, 3, 3], stride: [1, 1], padding: [1, 1, 1, 1] },
+  ],
+  [
+    '1x4, lines of fours',
+    { x: [1, 3, 2, 9], w: [6, 3, 1, 4], stride: [1, 1], padding: [0, 2, 0, 0] },
+  ],
   ['1x1', { x: [2, 6, 8, 8], w: [7, 6, 1, 1], stride: [1, 1], padding: [0, 0, 0, 0] }],
   ['2x5, uneven', { x: [1, 3, 9, 11], w: [4, 3, 2, 5], stride: [3, 2], padding: [1, 2, 0, 3] }],
 ];
@@ -78,6 +86,7 @@ describe('convolutions', () => {
   );
   it('in tiles', async () => {
     await check(cases[1]![1], tiled);
+    await check(cases[3]![1], tiled);
   });
   it('f16 kept, f32 summed', async ({ skip }) => {
     await onF16(skip, (device) => check(cases[0]![1], { kind: 'naive' }, 'f16', device));

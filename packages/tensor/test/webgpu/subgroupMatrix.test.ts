@@ -55,7 +55,7 @@ describe('products by subgroup matrices, emulated', () => {
   });
   it('convolutions', async () => {
     const conv = {
-      x: [2, 5, 6, 7] as const,
+      x: [2, 5, 6, 8] as const,
       w: [9, 5, 3, 3] as const,
       stride: [1, 1] as const,
       padding: [1, 1, 1, 1] as const,

@@ -1,6 +1,6 @@
 /** @file A product by subgroups that pass rows on by broadcasts: the form for devices that compute on the processor, where workgroup memory and barriers are dear. */
 import type { Step, Target } from '../kernel.ts';
-import { element, floats, type Product, productParts, type Split } from './product.ts';
+import { element, floats, fourRows, type Product, productParts, type Split } from './product.ts';
 import { ceilDiv, lines, list, step } from './wgsl.ts';
 
 /** `size`: invocations of a subgroup, which are a workgroup; each holds `groups` rows of four k of `a` and owns four columns. */
@@ -24,6 +24,8 @@ export function broadcast(
     a.along === 'k' && a.vector >= 4 && k % 4 === 0,
     b.along === 'row' && b.vector >= 4,
   ];
+  // Columns that are named by the first of four.
+  const single = wideB || b.four !== undefined;
   const parts = productParts(product, split, {
     a: floats('a', a, wideA ? 4 : 1),
     b: floats('b', b, wideB ? 4 : 1),
@@ -38,7 +40,13 @@ export function broadcast(
   const readB = (q: number) =>
     wideB
       ? element('b', b, '_b0', `_kb${q}`, within(q))
-      : `vec4f(${list(4, (c) => element('b', b, `_b${c}`, `_kb${q}`, within(q)))})`;
+      : `vec4f(${fourRows(
+          'b',
+          b,
+          [0, 1, 2, 3].map((c) => `_b${c}`),
+          `_kb${q}`,
+          within(q),
+        )})`;
   const total = product.batch * tilesM * tilesN * split.parts;
   return step(
     {
@@ -56,7 +64,7 @@ ${parts.setup}
 let row = tileRow * ${rows}u;
 let column = tileColumn * ${4 * size}u + 4u * lane;
 ${lines(groups, (g) => a.outer(`_a${g}`, `min(row + ${g * size}u + lane, ${m - 1}u)`))}
-${lines(wideB ? 1 : 4, (c) => b.outer(`_b${c}`, `min(column + ${c}u, ${wideB ? n - 4 : n - 1}u)`))}
+${lines(single ? 1 : 4, (c) => b.outer(`_b${c}`, `min(column + ${c}u, ${single ? n - 4 : n - 1}u)`))}
 ${lines(rows, (i) => `var c${i} = vec4f(0);`)}
 let first = part * ${split.length}u;
 let last = min(first + ${split.length}u, ${k}u);

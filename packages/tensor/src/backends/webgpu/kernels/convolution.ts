@@ -96,9 +96,25 @@ let tap${id} = channel${id} * ${h * w}u + i${id} * ${w}u + j${id};`;
     address: `pixel${p} + tap${t}`,
     ...(inside && { valid: every([`y${p} + i${t} < ${h}u`, `x${p} + j${t} < ${w}u`])! }),
   });
+  // Four pixels of a line: those in the middle of a picture are inside it wherever the first is.
+  const lined = pixelsAre === 'rows' && stride[1] === 1 && outWidth % 4 === 0;
+  const left = padding[1];
+  const four = (p: string, t: string) =>
+    [0, 1, 2, 3].map((r) => ({
+      address: `pixel${p} + tap${t} + ${r}u`,
+      valid: inside
+        ? every([
+            `y${p} + i${t} < ${h}u`,
+            r < left || outWidth - 4 + kw - 1 - left + r >= w
+              ? `x${p} + j${t} + ${r}u < ${w}u`
+              : undefined,
+          ])
+        : undefined,
+    }));
   return {
     storage,
     size: n * c * h * w,
+    four: lined ? four : undefined,
     outer: pixelsAre === 'rows' ? pixel : tap,
     inner: pixelsAre === 'rows' ? tap : pixel,
     at: pixelsAre === 'rows' ? at : (t, p) => at(p, t),
@@ -210,6 +226,17 @@ export function convGradInputProduct(conv: Conv2dGradInput): Product {
       ...(sy === 1 ? [] : [`(y${p} - i${t}) % ${sy}u == 0u`]),
       ...(sx === 1 ? [] : [`(x${p} - j${t}) % ${sx}u == 0u`]),
     ])!;
+  const left = padding[1];
+  const four = (p: string, t: string) =>
+    [0, 1, 2, 3].map((r) => ({
+      address: `pixel${p} + tap${t} + (y${p} - i${t}) * ${width}u + x${p} - j${t} + ${r}u`,
+      valid: every([
+        `y${p} - i${t} < ${height}u`,
+        r + left < kw - 1 || size[1] - 4 + left + r >= width
+          ? `x${p} - j${t} + ${r}u < ${width}u`
+          : undefined,
+      ]),
+    }));
   const over = (value: string, s: number) => (s === 1 ? `(${value})` : `(${value}) / ${s}u`);
   return {
     name: `conv2d grad input ${kh}x${kw}${anyF16(storage)}`,
@@ -246,6 +273,7 @@ let tap${id} = channel${id} * ${height * width}u;`,
             : `pixel${p} + tap${t} + ${over(`y${p} - i${t}`, sy)} * ${width}u + ${over(`x${p} - j${t}`, sx)}`,
         valid: whole(p, t),
       }),
+      four: sy === 1 && sx === 1 && size[1] % 4 === 0 ? four : undefined,
       along: 'row',
       vector: 1,
     },

@@ -27,7 +27,14 @@ export interface Side {
   /** Names what depends on k alone; the names end in `id`. */
   readonly inner: (id: string, k: string) => string;
   /** Where the element of the row named `outer` and the k named `inner` lies, and whether it is there at all (else it is zero). */
-  readonly at: (outer: string, inner: string) => { address: string; valid?: string };
+  readonly at: (outer: string, inner: string) => { address: string; valid?: string | undefined };
+  /** The same of four rows from a multiple of four on, of which `outer` names the first, where all but the last part of the address is theirs in common. */
+  readonly four?:
+    | ((
+        outer: string,
+        inner: string,
+      ) => readonly { readonly address: string; readonly valid?: string | undefined }[])
+    | undefined;
   /** Along which of both neighbours lie beside each other. */
   readonly along: 'row' | 'k';
   /** How many elements may be read at once: aligned groups along `along` lie at a multiple of it. */
@@ -179,6 +186,20 @@ result[at] = ${asStored(out.storage, finish(epilogue, 'sum', 'at'))};`,
     },
     target,
   );
+}
+
+/** Four elements of neighbouring rows, as a list; `outers` names the rows, or the first alone where the operand knows of fours. */
+export function fourRows(
+  name: 'a' | 'b',
+  side: Side,
+  outers: readonly string[],
+  inner: string,
+  within?: string,
+): string {
+  const four = side.four?.(outers[0]!, inner) ?? outers.map((outer) => side.at(outer, inner));
+  return four
+    .map(({ address, valid }) => `read_${name}(${address}, ${every([valid, within]) ?? 'true'})`)
+    .join(', ');
 }
 
 /** One element of an operand as f32; `outer` and `inner` are names that were made before. `within`: what else must hold. */

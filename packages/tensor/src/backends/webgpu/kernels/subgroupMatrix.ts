@@ -1,6 +1,13 @@
 /** @file A product of f16 matrices by units that multiply whole matrices (tensor cores), with f32 sums: Dawn's experimental subgroup matrices. */
 import type { Step, Target } from '../kernel.ts';
-import { type Product, productParts, type Side, type SideText, type Split } from './product.ts';
+import {
+  fourRows,
+  type Product,
+  productParts,
+  type Side,
+  type SideText,
+  type Split,
+} from './product.ts';
 import { groupPlace } from './tiled.ts';
 import { ceilDiv, every, lines, list, step } from './wgsl.ts';
 
@@ -79,6 +86,8 @@ function loader(
   const units = ceilDiv(total, at.invocations);
   const alongK = side.along === 'k';
   const width = vector === 1 ? 4 : 1;
+  // Rows that are named by the first of a group.
+  const single = !alongK && (vector !== 1 || side.four !== undefined);
   const guardK = product.k % at.depth !== 0;
   const number = (u: number) => `(lane + ${u * at.invocations}u)`;
   const spot = (u: number) => `${number(u)} % ${perLine}u * ${unit}u`;
@@ -88,10 +97,10 @@ function loader(
   const prepare = lines(units, (u) =>
     alongK
       ? side.outer(`_${name}${u}`, clamp(line(u), limit - 1))
-      : lines(width, (r) =>
+      : lines(single ? 1 : width, (r) =>
           side.outer(
             `_${name}${u}${r}`,
-            clamp(`${spot(u)} + ${r}u`, vector === 1 ? limit - 1 : limit - vector),
+            clamp(`${spot(u)} + ${r}u`, single ? limit - Math.max(vector, 4) : limit - 1),
           ),
         ),
   );
@@ -108,11 +117,19 @@ function loader(
       alongK ? width : 1,
       (r) => `let ${k(r)} = k0 + ${depth} + ${r}u; ${side.inner(`_${name}k${u}${r}`, k(r))}`,
     );
-    const one = (r: number) =>
-      alongK
-        ? element(`_${name}${u}`, `_${name}k${u}${r}`, k(r))
-        : element(`_${name}${u}${r}`, `_${name}k${u}0`, k(0));
-    const value = vector === 1 ? `bitcast<vec2<u32>>(vec4<f16>(${list(4, one)}))` : one(0);
+    const rowAt = (r: number) => `_${name}${u}${r}`;
+    const elements = alongK
+      ? list(width, (r) => element(`_${name}${u}`, `_${name}k${u}${r}`, k(r)))
+      : vector === 1
+        ? fourRows(
+            name,
+            side,
+            [0, 1, 2, 3].map(rowAt),
+            `_${name}k${u}0`,
+            guardK ? `${k(0)} < ${product.k}u` : undefined,
+          )
+        : element(rowAt(0), `_${name}k${u}0`, k(0));
+    const value = vector === 1 ? `bitcast<vec2<u32>>(vec4<f16>(${elements}))` : elements;
     return `${inner} ${name}_next${u} = ${value};`;
   });
   const write = lines(units, (u) => {

@@ -1,6 +1,14 @@
 /** @file A product in tiles that a workgroup keeps in its memory and each invocation in its registers: the form for graphics processors. */
 import type { Step, Target } from '../kernel.ts';
-import { element, floats, type Product, productParts, type Side, type Split } from './product.ts';
+import {
+  element,
+  floats,
+  fourRows,
+  type Product,
+  productParts,
+  type Side,
+  type Split,
+} from './product.ts';
 import { ceilDiv, lines, list, step } from './wgsl.ts';
 
 /** Sizes of a workgroup's tile and of the part of it that an invocation computes; all but `k` multiples of four. */
@@ -42,12 +50,14 @@ function loader(
   const depth = (u: number) =>
     byRow ? `lane / ${quads}u + ${(u * invocations) / quads}u` : `lane % ${tileK}u`;
   const outerCount = byRow ? 1 : units;
-  const width = wide ? 1 : 4;
+  // Rows that are named by the first of four.
+  const single = wide || (byRow && side.four !== undefined);
+  const width = single ? 1 : 4;
   const prepare = lines(outerCount, (u) =>
     lines(width, (r) =>
       side.outer(
         `_${name}${u}${r}`,
-        `min(${name}0 + (${quad(u)}) * 4u + ${r}u, ${wide ? limit - 4 : limit - 1}u)`,
+        `min(${name}0 + (${quad(u)}) * 4u + ${r}u, ${single ? limit - 4 : limit - 1}u)`,
       ),
     ),
   );
@@ -58,7 +68,7 @@ function loader(
     const within = guardK ? `k${inner} < ${product.k}u` : undefined;
     const value = wide
       ? element(name, side, outer(0), inner, within)
-      : `vec4f(${list(4, (r) => element(name, side, outer(r), inner, within))})`;
+      : `vec4f(${byRow ? fourRows(name, side, [0, 1, 2, 3].map(outer), inner, within) : list(4, (r) => element(name, side, outer(r), inner, within))})`;
     return `${byRow || u === 0 ? k : ''} ${name}_next${u} = ${value};`;
   });
   const write = lines(units, (u) => {
