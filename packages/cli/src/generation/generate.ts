@@ -55,6 +55,11 @@ export async function generate(
     emphasis: flags.emphasis,
   };
   for (const { text, strengths } of prompts) generator.check(text, { ...options, strengths });
+  // A graphics card has memory of its own.
+  if (flags.backend !== 'webgpu') {
+    const warning = await generator.room(prompts[0]!.text, options);
+    if (warning !== undefined) output.warn(warning);
+  }
   const [final, trajectory] = [new LatentFile(), new LatentFile()];
   output.note(`drawing ${counted(plan.n * plan.prompts.length, 'picture')}, seed ${plan.seed}`);
   const marks = fileMarks(flags, learned);

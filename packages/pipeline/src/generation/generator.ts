@@ -7,6 +7,8 @@ import {
   type Graph,
   hostArray,
   type HostArray,
+  type MemoryPlan,
+  nullBackend,
   type StateValue,
   valueOf,
 } from '@sdft/tensor';
@@ -70,6 +72,27 @@ export class Generator {
   check(prompt: string, options: GenerateOptions = {}): void {
     const settings = generateSettings(this.#base, options);
     readPrompts(this.#base, this.#words, prompt, this.#reading(options, settings));
+  }
+
+  /** What the largest of the networks needs that such pictures take; nothing is computed. Throws UserError as `check` does. */
+  async memory(prompt: string, options: GenerateOptions = {}): Promise<MemoryPlan> {
+    const settings = generateSettings(this.#base, options);
+    const { height, width, cfg, size } = settings;
+    const read = readPrompts(this.#base, this.#words, prompt, this.#reading(options, settings));
+    const tokens = options.promptIds?.cond[0]?.length ?? read.windows * read.prompts.window;
+    const guided = cfg * (options.promptIds ? 1 : read.weight) !== 1;
+    const batch = guided ? 2 * size : size;
+    const graphs = [
+      () => denoiseGraph(this.#base, { batch, height, width, tokens }, this.#applied),
+      () => decodePictureGraph(this.#base, height, width, this.#applied),
+    ];
+    let largest: MemoryPlan | undefined;
+    for (const graph of graphs) {
+      const { memory } = await nullBackend.compile(graph());
+      const needed = ({ activations, state }: MemoryPlan): number => activations + state;
+      if (!largest || needed(memory) > needed(largest)) largest = memory;
+    }
+    return largest!;
   }
 
   /**

@@ -212,7 +212,7 @@ export function checkPreview(
 }
 
 /** Pixels of what is drawn. */
-function pictureSize(base: Base, { size, initImage, lowRes }: GenerateOptions): Size {
+export function pictureSize(base: Base, { size, initImage, lowRes }: GenerateOptions): Size {
   const scale = pixelsPerLatent(base);
   // As it is, however large: a size that is asked for is held against limits.
   if (lowRes) return { width: lowRes.shape[3]! * scale, height: lowRes.shape[2]! * scale };

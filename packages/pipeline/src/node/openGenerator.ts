@@ -6,10 +6,11 @@ import type { Adapter } from '../contracts.ts';
 import { Executables } from '../encoding/executables.ts';
 import { promptsOf } from '../encoding/prompts.ts';
 import { type Generated, Generator } from '../generation/generator.ts';
-import type { GenerateOptions } from '../generation/settings.ts';
+import { type GenerateOptions, pictureSize } from '../generation/settings.ts';
 import type { Base } from '../training/base.ts';
 import { attach } from '../training/trainables.ts';
 import { shapesOf } from './initialValues.ts';
+import { checkPictureRoom } from './room.ts';
 import { trainableFile } from './trainableFile.ts';
 
 /** An adapter, and the file that its trained values are in. */
@@ -46,6 +47,13 @@ export interface LearnedKind {
 export interface PictureGenerator extends AsyncDisposable {
   /** Throws UserError for options out of range and prompts that cannot be read, and computes nothing. */
   check(prompt: string, options?: GenerateOptions): void;
+  /**
+   * Holds what such pictures need against this machine's memory, and computes nothing.
+   *
+   * @returns a warning where other programs would have to make room
+   * @throws UserError where it is more than the machine has
+   */
+  room(prompt: string, options?: GenerateOptions): Promise<string | undefined>;
   /** Throws UserError for options out of range and prompts that cannot be read. */
   generate(prompt: string, options?: GenerateOptions): Promise<Generated[]>;
   dispose(): Promise<void>;
@@ -91,6 +99,8 @@ export async function openGenerator(
   const dispose = () => executables.dispose();
   return {
     check: (prompt, settings) => generator.check(prompt, settings),
+    room: async (prompt, settings = {}) =>
+      checkPictureRoom(await generator.memory(prompt, settings), pictureSize(base, settings)),
     generate: (prompt, settings) =>
       generator.generate(
         prompt,

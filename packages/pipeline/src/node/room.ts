@@ -1,4 +1,4 @@
-/** @file Whether a step has room in this machine's memory. */
+/** @file Whether a step, or a picture, has room in this machine's memory. */
 import { totalmem } from 'node:os';
 import { type MemoryPlan, UserError } from '@sdft/tensor';
 import type { ResolvedRecipe } from '../recipe/composition.ts';
@@ -32,27 +32,53 @@ export function checkRoom(
   { base, batch, data, recompute }: Pick<ResolvedRecipe, 'base' | 'batch' | 'data' | 'recompute'>,
   machine = thisMachine(),
 ): string | undefined {
-  const needed = activations + state;
-  if (needed <= machine.available) return undefined;
-  const [total, available] = [gigabytes(machine.total), gigabytes(machine.available)];
   const cause =
     batch > 1
       ? `batch ${batch}`
       : data?.resolution === undefined
         ? `base ${base}`
         : `data.resolution ${data.resolution}`;
-  const demand = `${cause}: a step needs at least ${gigabytes(needed)} of memory beside the weights (activations ${gigabytes(activations)}, training state ${gigabytes(state)})`;
+  const demand = `${cause}: a step needs at least ${gigabytes(activations + state)} of memory beside the weights (activations ${gigabytes(activations)}, training state ${gigabytes(state)})`;
   const remedies = [
     ...(batch > 1 ? ['a smaller batch (accumulate makes up for it)'] : []),
     'a smaller data.resolution',
     ...(recompute ? [] : ['recompute']),
   ];
   const remedy = `${remedies.join(', ')}${activations > state ? '' : ', or training less of the model'}`;
+  return held(activations + state, demand, remedy, 'run', machine);
+}
+
+/**
+ * The same for the largest network that draws a picture.
+ *
+ * @param size of the picture, in pixels
+ * @returns a warning where other programs would have to make room
+ * @throws UserError where it is more than the machine has
+ */
+export function checkPictureRoom(
+  { activations, state }: MemoryPlan,
+  { width, height }: { readonly width: number; readonly height: number },
+  machine = thisMachine(),
+): string | undefined {
+  const needed = activations + state;
+  const demand = `a picture of ${width}x${height} needs at least ${gigabytes(needed)} of memory beside the weights`;
+  return held(needed, demand, 'a smaller size', 'program', machine);
+}
+
+function held(
+  needed: number,
+  demand: string,
+  remedy: string,
+  what: string,
+  machine: Machine,
+): string | undefined {
+  if (needed <= machine.available) return undefined;
+  const [total, available] = [gigabytes(machine.total), gigabytes(machine.available)];
   if (needed > machine.total)
     throw new UserError(
       `${demand}, and this machine has ${total}, ${available} of it available; what helps: ${remedy}`,
     );
-  return `${demand}; of this machine's ${total} only ${available} are available. Where they run out the system ends the run. What helps: ending other programs, ${remedy}`;
+  return `${demand}; of this machine's ${total} only ${available} are available. Where they run out the system ends the ${what}. What helps: ending other programs, ${remedy}`;
 }
 
 const gigabytes = (count: number): string =>

@@ -1,6 +1,12 @@
 import { totalmem } from 'node:os';
+import { nullBackend } from '@sdft/tensor';
 import { describe, expect, it } from 'vitest';
-import { checkRoom, thisMachine } from '../../src/node/room.ts';
+import { Executables } from '../../src/encoding/executables.ts';
+import { nothing } from '../../src/encoding/graphs.ts';
+import { Generator } from '../../src/generation/generator.ts';
+import { openBase, openGenerator } from '../../src/index.ts';
+import { checkPictureRoom, checkRoom, thisMachine } from '../../src/node/room.ts';
+import { base } from '../support/small.ts';
 
 const plan = (activations: number, state = 1e9) => ({
   weights: 900e9,
@@ -34,6 +40,26 @@ describe('room for a step', () => {
     refused(plan(2e9, 20e9), { batch: 1, data: undefined, recompute: true })(
       /^base nano: .* helps: a smaller data.resolution, or training less of the model$/,
     );
+  });
+
+  it('is held against a picture, too', async () => {
+    const size = { width: 512, height: 768 };
+    expect(checkPictureRoom(plan(5e9, 0), size, machine)).toBeUndefined();
+    expect(checkPictureRoom(plan(12e9, 0), size, machine)).toMatch(
+      /^a picture of 512x768 needs at least 12.0 GB .* only 10.0 GB are available.* ends the program.*smaller size/,
+    );
+    expect(() => checkPictureRoom(plan(20e9, 0), size, machine)).toThrow(
+      /this machine has 16.0 GB/,
+    );
+    const opened = await openBase(base);
+    const generator = new Generator(opened, new Executables(nullBackend, 0), nothing, {});
+    const [small, large] = [
+      await generator.memory('a', { size: 64 }),
+      await generator.memory('a', { size: 256 }),
+    ];
+    expect(large.activations / small.activations).toBeGreaterThan(8);
+    await using drawing = await openGenerator(opened);
+    expect(await drawing.room('a', { size: 64 })).toBeUndefined();
   });
 
   it('is measured on this machine', () => {
