@@ -16,6 +16,7 @@ import diffusers
 from diffusers import DDPMScheduler, UNet2DConditionModel
 
 LR, TOKENS = 1e-5, 77
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 CONFIGS = {
     "sd15": dict(cross_attention_dim=768, attention_head_dim=8, block_out_channels=(320, 640, 1280, 1280)),
     "tiny": dict(cross_attention_dim=12, attention_head_dim=8, block_out_channels=(16, 16, 32, 32), norm_num_groups=8),
@@ -30,25 +31,26 @@ def seed_of(name):
 
 
 def hashed(name, shape, scale):
-    count = int(np.prod(shape))
-    x = (np.arange(count, dtype=np.uint64) + np.uint64(seed_of(name))).astype(np.uint32)
-    x *= np.uint32(0x9E3779B1)
-    x ^= x >> np.uint32(15)
-    x *= np.uint32(0x85EBCA77)
-    x ^= x >> np.uint32(13)
-    return torch.from_numpy(((x.view(np.int32) >> 8) * (scale / 2**23)).astype(np.float32).reshape(shape))
+    """As numbers.ts has it; 64-bit integers whose lower halves are kept."""
+    x = torch.arange(int(np.prod(shape)), device=DEVICE) + seed_of(name)
+    low = 0xFFFFFFFF
+    x = ((x & low) * 0x9E3779B1) & low
+    x = ((x ^ (x >> 15)) * 0x85EBCA77) & low
+    x ^= x >> 13
+    x = torch.where(x >= 2**31, x - 2**32, x) >> 8
+    return (x.double() * (scale / 2**23)).float().reshape(shape)
 
 
 def weight_of(name, shape):
     if len(shape) == 1:
-        return torch.full(shape, 0.0 if name.endswith(".bias") else 1.0)
+        return torch.full(shape, 0.0 if name.endswith(".bias") else 1.0, device=DEVICE)
     return hashed(name, shape, float(np.sqrt(3 / (np.prod(shape) / shape[0]))))
 
 
 def main(task):
     began = time.perf_counter()
     precision, batch, side = task["precision"], task["batch"], task["latents"]
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = DEVICE
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
     config = CONFIGS[task["model"]]
     with torch.device(device):
@@ -71,9 +73,9 @@ def main(task):
     optimizer = torch.optim.AdamW(trained, lr=LR)
     schedule = DDPMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear")
     root3 = float(np.sqrt(3))
-    latents = hashed("latents", (batch, 4, side, side), root3)
-    noise = hashed("noise", (batch, 4, side, side), root3)
-    context = hashed("context", (batch, TOKENS, config["cross_attention_dim"]), root3)
+    latents = hashed("latents", (batch, 4, side, side), root3).cpu()
+    noise = hashed("noise", (batch, 4, side, side), root3).cpu()
+    context = hashed("context", (batch, TOKENS, config["cross_attention_dim"]), root3).cpu()
     timesteps = torch.tensor([(i * 379 + 101) % 1000 for i in range(batch)])
     half = {"bf16": torch.bfloat16, "f16": torch.float16}.get(precision)
     cast = torch.autocast(device, dtype=half) if half else contextlib.nullcontext()
