@@ -7,6 +7,7 @@ import { type HostArray, hostArray, type Weight } from '@sdft/tensor';
 import { webgpu } from '@sdft/tensor/node';
 import { fullFineTune } from '../../packages/methods/src/full/fullFineTune.ts';
 import { lora } from '../../packages/methods/src/lora/lora.ts';
+import { LossScale } from '../../packages/pipeline/src/run/lossScale.ts';
 import { hashed, weightOf } from './numbers.ts';
 import type { GpuResult, GpuTask } from './task.ts';
 
@@ -56,12 +57,8 @@ async function measure(task: GpuTask): Promise<GpuResult> {
   );
   const backend = webgpu({ fast: true, precision });
   const executable = await backend.compile(graph, { weights, state });
-  const inputs = {
-    ...inputsOf(task, unet.inChannels, unet.crossAttentionDim),
-    ...(precision === 'f16' && {
-      'loss.scale': hostArray(Float32Array.of(2 ** 16), []) as HostArray,
-    }),
-  };
+  const inputs = inputsOf(task, unet.inChannels, unet.crossAttentionDim);
+  const lossScale = precision === 'f16' ? new LossScale() : undefined;
   const rates = Object.fromEntries(
     attached.rates.map((_, i) => [`lr.${i}`, hostArray(Float32Array.of(LR), []) as HostArray]),
   );
@@ -73,8 +70,16 @@ async function measure(task: GpuTask): Promise<GpuResult> {
         hostArray(Float32Array.of(schedule.at(done)), []) as HostArray,
       ]),
     );
-    done++;
-    const { loss } = await executable.run({ ...inputs, ...rates, ...numbers });
+    const { loss, gradNorm } = await executable.run({
+      ...{ ...inputs, ...rates, ...numbers },
+      ...(lossScale && {
+        'loss.scale': hostArray(Float32Array.of(lossScale.scale), []) as HostArray,
+      }),
+    });
+    if (Number.isFinite(gradNorm!.get())) {
+      done++;
+      lossScale?.success();
+    } else lossScale?.overflow(done);
     return loss!.get();
   };
   const losses = [await step()];

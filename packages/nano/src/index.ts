@@ -5,7 +5,7 @@ export interface Attribution {
   /** SPDX identifier */
   readonly licence: string;
   readonly source: string;
-  /** What of it is here. */
+  /** What of it is here. `included`: pictures; the autoencoder alone learned from others by the same artist. */
   readonly use: 'learned from' | 'included';
 }
 

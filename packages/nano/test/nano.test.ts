@@ -30,7 +30,7 @@ describe('the base model', () => {
     });
     expect(json('vae/config.json')).toMatchObject({ latent_channels: 8, sample_size: 64 });
     expect(json('text_encoder/config.json')).toMatchObject({
-      vocab_size: 3214,
+      vocab_size: 2314,
       num_hidden_layers: 3,
     });
     expect(json('scheduler/scheduler_config.json')).toMatchObject({
