@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import type { Preset, RecipeFlag } from '@sdft/methods';
 import { type Command, Option } from 'commander';
 import { UsageError } from '../failures/usageError.ts';
-import { addBackendOption, type BackendName } from '../options/backend.ts';
+import { addBackendOption, type BackendName, type Precision } from '../options/backend.ts';
 import { several } from '../options/values.ts';
 import { complete, type CommonOptions, defineCommand } from '../program/defineCommand.ts';
 import { addRecipeFlags, chosen, recipeOf } from '../training/recipeFlags.ts';
@@ -14,7 +14,7 @@ export interface RunOptions extends CommonOptions {
   readonly record?: string;
   readonly replay?: string;
   readonly backend: BackendName;
-  readonly precision: 'f32';
+  readonly precision: Precision;
   readonly force?: boolean;
 }
 
@@ -74,7 +74,11 @@ function addRunOptions(command: Command): Command {
     )
     .option('--record <file>', 'write every batch and every random draw to this file')
     .option('--replay <file>', 'train on the batches and draws of such a file')
-    .addOption(new Option('--precision <type>', 'of computing').choices(['f32']).default('f32'))
+    .addOption(
+      new Option('--precision <type>', 'of frozen weights and activations; f16 on webgpu')
+        .choices(['f32', 'f16'])
+        .default('f32'),
+    )
     .option('--force', 'overwrite what is there');
   return addBackendOption(
     command,

@@ -1,5 +1,6 @@
 import type { Backend } from '@sdft/tensor';
 import { type Command, Option } from 'commander';
+import { UsageError } from '../failures/usageError.ts';
 
 export type BackendName = 'cpu' | 'webgpu' | 'reference' | 'null';
 
@@ -14,8 +15,17 @@ export function addBackendOption(
   );
 }
 
-/** The backend called `name`. */
-export async function backendNamed(name: BackendName): Promise<Backend> {
+export type Precision = 'f32' | 'f16';
+
+/** The backend called `name`. Throws UsageError where it has no such precision. */
+export async function backendNamed(
+  name: BackendName,
+  precision: Precision = 'f32',
+): Promise<Backend> {
+  if (precision === 'f16' && name !== 'webgpu')
+    throw new UsageError(
+      `--precision f16: the ${name} backend computes in f32; --backend webgpu keeps frozen weights and activations in f16`,
+    );
   switch (name) {
     case 'cpu':
       return (await import('@sdft/tensor/node')).cpu();
@@ -24,6 +34,6 @@ export async function backendNamed(name: BackendName): Promise<Backend> {
     case 'null':
       return (await import('@sdft/tensor')).nullBackend;
     case 'webgpu':
-      return (await import('@sdft/tensor/node')).webgpu();
+      return (await import('@sdft/tensor/node')).webgpu({ precision });
   }
 }

@@ -44,7 +44,7 @@ export async function train(given: GivenRecipe, options: RunOptions): Promise<vo
     if (drawing && options.backend !== 'null') {
       // Every other mistake is found before hours of drawing.
       await rehearse(drawing.given, options, folder);
-      const backend = await backendNamed(options.backend);
+      const backend = await backendNamed(options.backend, options.precision);
       await draw(drawing, output, { backend, signal: stop.signal });
     }
     await using run = await built(drawing?.given ?? given, options, folder);
@@ -86,11 +86,11 @@ function built(
   rehearse = options.backend === 'null',
 ): Promise<Run> {
   const { recipe, relativeTo } = given;
-  const { backend, record, replay, force } = options;
+  const { backend, precision, record, replay, force } = options;
   return worded(given, async () =>
     // What it holds is checked there.
     buildRun(resumable(recipe, options) as Recipe, {
-      backend: await backendNamed(backend),
+      backend: await backendNamed(backend, precision),
       logDir,
       relativeTo,
       rehearse,
