@@ -68,12 +68,11 @@ export default defineConfig(
       'no-restricted-imports': [
         'error',
         {
-          patterns: [
-            {
-              group: ['node:*', 'sharp', 'onnxruntime-node', 'webgpu'],
-              message: 'Node modules are for */src/node/ only.',
-            },
-          ],
+          paths: ['sharp', 'onnxruntime-node', 'webgpu'].map((name) => ({
+            name,
+            message: 'Node modules are for */src/node/ only.',
+          })),
+          patterns: [{ group: ['node:*'], message: 'Node modules are for */src/node/ only.' }],
         },
       ],
     },
