@@ -16,8 +16,8 @@ const pictures = join(out, 'pictures');
 const TOKEN = '<outline>';
 /** The hand of the base model that the word starts from, and that stands before it. */
 const HAND = 'flat';
-const VECTORS = 2;
-const STEPS = 500;
+const VECTORS = 1;
+const STEPS = 250;
 const SEED = 42;
 const PICTURES = 3;
 /** Among what the artist drew for the model (first three), and not. */
@@ -59,7 +59,7 @@ const trainArguments = (file) => [
   ...['train', 'textual-inversion', '--base', 'nano', '--images', pictures],
   ...['--template', 'a {} drawing of {caption}', '--resolution', '64', '--batch', '8'],
   ...['--token', TOKEN, '--init', HAND, '--vectors', `${VECTORS}`],
-  ...['--lr', '2e-3', '--schedule', 'cosine', '--steps', `${STEPS}`, '--seed', `${SEED}`],
+  ...['--lr', '7e-4', '--schedule', 'cosine', '--steps', `${STEPS}`, '--seed', `${SEED}`],
   ...['--log-dir', join(out, 'run'), '--out', file],
 ];
 
