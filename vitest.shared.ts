@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { homedir } from 'node:os';
-import { join } from 'node:path';
+import { delimiter, dirname, join } from 'node:path';
 import type { ViteUserConfig } from 'vitest/config';
 
 /** Tests read the TypeScript sources of every package; nothing has to be built first. */
@@ -30,3 +30,9 @@ export const driver: Readonly<Record<string, string>> =
   hasCard || process.env['VK_DRIVER_FILES'] !== undefined || !existsSync(swiftshader)
     ? {}
     : { VK_DRIVER_FILES: swiftshader };
+
+// Vulkan's loader lies beside it, for machines that have none; the processes of the tests inherit where to look.
+if (!hasCard && existsSync(swiftshader))
+  process.env['LD_LIBRARY_PATH'] = [dirname(swiftshader), process.env['LD_LIBRARY_PATH'] ?? '']
+    .filter((path) => path !== '')
+    .join(delimiter);

@@ -58,6 +58,8 @@ async function main(args) {
   // A filter that fits one project's files finds none in the others.
   const forwarded = rest.length > 0 ? ['--', '--passWithNoTests', ...rest] : [];
   const folders = chosen.map(([, folder]) => folder).join(',');
+  // A Vulkan driver for the tests of the webgpu backend, once.
+  await run(process.execPath, [join(root, 'tools/swiftshader.mjs')], { cwd: root });
   const status = await run(process.execPath, nx('test', [`--projects=${folders}`, ...forwarded]), {
     cwd: root,
     env: nxEnvironment,
