@@ -1,7 +1,7 @@
 import { clipTextLayers, unetLayers } from '@sdft/models';
 import type { Graph } from '@sdft/tensor';
 import type { Networks } from './base.ts';
-import { type StepShape, type TrainGraph, trainGraph, type TrainSettings } from './trainGraph.ts';
+import { type StepShape, trainGraph, type TrainSettings } from './trainGraph.ts';
 import { attach, type Attached } from './trainables.ts';
 
 /** Everything about a step that its graph depends on, where there is neither data nor a checkpoint: cached latents and, unless a part of the text side is trained, cached text states. */
@@ -21,7 +21,7 @@ export function traceStep(
   networks: Networks,
   settings: TrainSettings,
   { batch, latents, tokens }: StepOutline,
-): { readonly graph: Graph; readonly train: TrainGraph; readonly attached: Attached } {
+): { readonly graph: Graph; readonly attached: Attached } {
   const attached = attach(settings.adapters, [
     ...unetLayers(networks.unet),
     ...clipTextLayers(networks.textEncoder),
@@ -30,6 +30,6 @@ export function traceStep(
     ...{ batch, instances: batch, latents: [latents, latents], tokens },
     ...{ pictures: 'latents', text: attached.text ? 'ids' : 'context' },
   };
-  const train = trainGraph(networks, attached, settings, shape);
-  return { graph: train.graph, train, attached };
+  const { graph } = trainGraph(networks, attached, settings, shape);
+  return { graph, attached };
 }

@@ -213,3 +213,36 @@ export function element(
   const { address, valid } = side.at(outer, inner);
   return `read_${name}(${address}, ${every([valid, within]) ?? 'true'})`;
 }
+
+/** How one operand's tile gets from buffers into workgroup memory: into registers, and from there on. */
+interface Load {
+  readonly read: string;
+  readonly write: string;
+}
+
+/** WGSL of the way along k, `tile.k` at a time; `ahead`: the next tiles are read while these are multiplied. */
+export function tileLoop(
+  tile: { readonly k: number; readonly ahead: boolean },
+  a: Load,
+  b: Load,
+  multiply: string,
+): string {
+  const read = `${a.read}\n${b.read}`;
+  const store = `workgroupBarrier();\n${a.write}\n${b.write}\nworkgroupBarrier();`;
+  return tile.ahead
+    ? `var k0 = first;
+${read}
+while (k0 < last) {
+${store}
+k0 += ${tile.k}u;
+if (k0 < last) {
+${read}
+}
+${multiply}
+}`
+    : `for (var k0 = first; k0 < last; k0 += ${tile.k}u) {
+${read}
+${store}
+${multiply}
+}`;
+}

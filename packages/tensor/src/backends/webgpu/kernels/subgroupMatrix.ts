@@ -7,6 +7,7 @@ import {
   type Side,
   type SideText,
   type Split,
+  tileLoop,
 } from './product.ts';
 import { groupPlace } from './tiled.ts';
 import { ceilDiv, every, lines, list, step } from './wgsl.ts';
@@ -185,28 +186,7 @@ ${lines(
 ${lines(downs, (i) => `c${i}_${j} = subgroupMatrixMultiplyAccumulate(x${i}, y${j}, c${i}_${j});`)}`,
 )}
 }`;
-  const store = `workgroupBarrier();
-${loadA.write}
-${loadB.write}
-workgroupBarrier();`;
-  const read = `${loadA.read}
-${loadB.read}`;
-  const loop = tile.ahead
-    ? `var k0 = first;
-${read}
-while (k0 < last) {
-${store}
-k0 += ${tile.k}u;
-if (k0 < last) {
-${read}
-}
-${multiply}
-}`
-    : `for (var k0 = first; k0 < last; k0 += ${tile.k}u) {
-${read}
-${store}
-${multiply}
-}`;
+  const loop = tileLoop(tile, loadA, loadB, multiply);
   const quads = (tile.down * unit.m * tile.n) / 4;
   // The memory of the tiles takes one row of matrices of each subgroup at a time: [down][rows of a matrix][n].
   const out = lines(

@@ -8,6 +8,7 @@ import {
   productParts,
   type Side,
   type Split,
+  tileLoop,
 } from './product.ts';
 import { ceilDiv, lines, list, step } from './wgsl.ts';
 
@@ -106,25 +107,7 @@ ${lines(tile.rows, (r) =>
   ),
 )}
 }`;
-  const store =
-    'workgroupBarrier();\n' + `${loadA.write}\n${loadB.write}\n` + 'workgroupBarrier();';
-  const read = `${loadA.read}\n${loadB.read}`;
-  const loop = tile.ahead
-    ? `var k0 = first;
-${read}
-while (k0 < last) {
-${store}
-k0 += ${tile.k}u;
-if (k0 < last) {
-${read}
-}
-${multiply}
-}`
-    : `for (var k0 = first; k0 < last; k0 += ${tile.k}u) {
-${read}
-${store}
-${multiply}
-}`;
+  const loop = tileLoop(tile, loadA, loadB, multiply);
   const groups = tilesM * tilesN * product.batch * split.parts;
   return step(
     {
