@@ -1,11 +1,10 @@
-import { existsSync, readdirSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { readFloat32, weightOf } from '@sdft/models';
 import { openSafetensors, writeSafetensors } from '@sdft/models/node';
 import { images } from '@sdft/data';
 import type { Weight } from '@sdft/tensor';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it, vi } from 'vitest';
 import { pipeline } from '../../src/index.ts';
 import {
   denoise,
@@ -123,8 +122,13 @@ describe('a recorded run', () => {
 
   it('is written as far as the run came, each time that a loop ends', async () => {
     const path = join(folder, 'growing.safetensors');
+    // A folder of its own for temporary files: other tests record at the same time.
+    const temporary = join(folder, 'temporary');
+    mkdirSync(temporary);
+    vi.stubEnv('TMPDIR', temporary);
     await using(stem.data(pictures).build({ record: path }), async (run) => {
       await reports(run, 1);
+      expect(readdirSync(temporary)).toEqual([expect.stringMatching(/^sdft-record-/)]);
       expect(openSafetensors(path).tensors.size).toBe(5);
       await reports(run, 1);
       expect(openSafetensors(path).tensors.size).toBe(10);
@@ -132,7 +136,8 @@ describe('a recorded run', () => {
     await expect(
       using(stem.data(pictures).build({ record: path }), (run) => reports(run, 1)),
     ).rejects.toThrow(/growing.safetensors: exists already/);
-    expect(readdirSync(tmpdir()).filter((name) => name.startsWith('sdft-record-'))).toEqual([]);
+    expect(readdirSync(temporary)).toEqual([]);
+    vi.unstubAllEnvs();
   });
 
   it('may give latents and text states in place of pictures and ids', async () => {
