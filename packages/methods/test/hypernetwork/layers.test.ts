@@ -54,16 +54,16 @@ test('the penalty is the mean of (1 - depth) mean(h(x)^2) over the layers', asyn
   const biases = new Map<string, number>();
   await using(described(options).build({ replay }), async (run) => {
     await run.save(path);
+    const { tensors: written, metadata } = openSafetensors(path);
     const tensors = new Map<string, Weight>();
     [...flat((await run.trainables())[0]!)].forEach(([name, values], i) => {
       const layer = name.replace(/\.linear\.0\.(weight|bias)$/, '');
       const bias = 0.05 + 0.001 * i;
       if (name.endsWith('bias')) biases.set(layer, bias);
       const data = values.map(() => (name.endsWith('bias') ? bias : 0));
-      const { shape } = openSafetensors(path).tensors.get(name)!;
+      const { shape } = written.get(name)!;
       tensors.set(name, weightOf('f32', shape, new Uint8Array(data.buffer)));
     });
-    const { metadata } = openSafetensors(path);
     await writeSafetensors(path, tensors, { metadata, force: true });
   });
   const lossWith = (shallowPenalty?: number, recompute = false) =>
