@@ -12,7 +12,8 @@ const arrows = {
   nano: [],
   pipeline: ['tensor', 'optim', 'models', 'data', 'nano'],
   methods: ['tensor', 'optim', 'models', 'data', 'nano', 'pipeline'],
-  cli: ['tensor', 'optim', 'models', 'data', 'nano', 'pipeline', 'methods'],
+  compare: ['tensor', 'optim', 'models', 'data', 'nano', 'pipeline', 'methods'],
+  cli: ['tensor', 'optim', 'models', 'data', 'nano', 'pipeline', 'methods', 'compare'],
 };
 const layer = (name) => `layer:${name}`;
 

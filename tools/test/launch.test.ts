@@ -121,7 +121,17 @@ describe('arguments of npm test', () => {
   });
 
   test('every package, the benchmarks and the tools have tests', () => {
-    const packages = ['cli', 'data', 'methods', 'models', 'nano', 'optim', 'pipeline', 'tensor'];
+    const packages = [
+      'cli',
+      'compare',
+      'data',
+      'methods',
+      'models',
+      'nano',
+      'optim',
+      'pipeline',
+      'tensor',
+    ];
     expect([...projects().keys()].sort()).toEqual(['benchmarks', ...packages, 'tools']);
   });
 

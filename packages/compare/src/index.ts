@@ -1,0 +1,1 @@
+export { type LossPoint, type Metrics, parseMetrics } from './runs/metrics.ts';
