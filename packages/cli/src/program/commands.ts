@@ -10,6 +10,11 @@ export interface CommandEntry {
 /** In the order in which a person meets them. */
 export const commands: readonly CommandEntry[] = [
   {
+    name: 'prepare',
+    summary: 'make pictures ready for training: size, colours, captions',
+    load: async () => (await import('../commands/prepare.ts')).prepareCommand,
+  },
+  {
     name: 'train',
     summary: 'teach a model something from your pictures',
     load: async () => (await import('../commands/train.ts')).trainCommand,

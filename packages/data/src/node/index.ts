@@ -5,3 +5,5 @@ export { openImages } from './open-images.ts';
 export type { OpenOptions } from './open-images.ts';
 export { picturesIn } from './scan.ts';
 export { encodePng, writePng } from './write-png.ts';
+export { prepareFolder } from './prepare.ts';
+export type { PreparedPicture, PrepareFit, PrepareOptions, PrepareReport } from './prepare.ts';

@@ -1,7 +1,5 @@
-import { readFile } from 'node:fs/promises';
-import { isAbsolute, join, parse } from 'node:path';
-import { decodeText, filewordsOf } from '../captions.ts';
-import { reason, UserError } from '../errors.ts';
+import { isAbsolute, join } from 'node:path';
+import { UserError } from '../errors.ts';
 import type { ImageFolder, ImageItem, ImageSet } from '../image-set.ts';
 import { pixelCache } from '../pixel-cache.ts';
 import type { Rgb } from '../pixels.ts';
@@ -11,9 +9,10 @@ import { sizeOf } from '../resolution.ts';
 import type { ClassImages, DataSpec, Interpolation, Provides } from '../spec.ts';
 import { imagesProblems } from '../spec.ts';
 import { OWN_CAPTION, templateLines, templatesNamed } from '../templates.ts';
+import { captionOf, readText } from './caption-files.ts';
 import type { Fit } from './decode.ts';
 import { decodePicture, readSize } from './decode.ts';
-import type { Scan } from './scan.ts';
+import { forAll } from './for-all.ts';
 import { scanFolder, some } from './scan.ts';
 
 /** Settings of `openImages`. `resolution`, `template` and `interpolation` are used where the description does not say. */
@@ -28,9 +27,6 @@ export interface OpenOptions {
   /** Bytes of decoded pictures that each folder keeps in memory. Default 256 MiB. */
   readonly cacheBytes?: number | undefined;
 }
-
-/** Headers and pictures looked at together: enough for libvips' threads, few enough to hold in memory. */
-const AT_ONCE = 4;
 
 /**
  * Opens what `images` described: looks through the folders, reads captions and templates, and checks every picture.
@@ -97,7 +93,7 @@ async function openFolder(
   const items = await forAll(used, folder, async (file, index): Promise<ImageItem> => {
     const path = join(folder, file);
     const { width, height } = await readSize(path);
-    const filewords = caption ?? (await captionOf(folder, file, scan));
+    const filewords = caption ?? (await captionOf(folder, file, scan)).text;
     if (options.verify ?? true) await decodeAt(index, path);
     return Object.freeze({ file, path, filewords, width, height });
   });
@@ -119,44 +115,6 @@ async function openFolder(
     decode,
     pixels: async (index, flip = false) => toPixels(await decode(index), flip),
   };
-}
-
-async function captionOf(folder: string, file: string, scan: Scan): Promise<string> {
-  const stem = parse(file).name;
-  const text = scan.captions.get(stem);
-  return text === undefined ? filewordsOf(stem) : readText(join(folder, text), 'the caption file');
-}
-
-async function readText(path: string, what: string): Promise<string> {
-  const bytes = await readFile(path).catch((error: unknown) => {
-    throw new UserError(`${what} ${path} cannot be read: ${reason(error)}`);
-  });
-  return decodeText(bytes, path);
-}
-
-/** Works through a list a few at a time; what people can mend is gathered from all of it and thrown as one error. */
-async function forAll<T, R>(
-  list: readonly T[],
-  folder: string,
-  work: (entry: T, index: number) => Promise<R>,
-): Promise<R[]> {
-  const done: R[] = [];
-  const faults: string[] = [];
-  let next = 0;
-  const worker = async (): Promise<void> => {
-    for (let index = next++; index < list.length; index = next++) {
-      try {
-        done[index] = await work(list[index]!, index);
-      } catch (error) {
-        if (!(error instanceof UserError)) throw error;
-        faults.push(error.message);
-      }
-    }
-  };
-  await Promise.all(Array.from({ length: AT_ONCE }, worker));
-  if (faults.length === 0) return done;
-  const more = faults.length > 10 ? [`... and ${faults.length - 10} more in ${folder}`] : [];
-  throw new UserError([...faults.sort().slice(0, 10), ...more].join('\n'));
 }
 
 function enlarged(items: readonly ImageItem[], size: Size): string[] {
