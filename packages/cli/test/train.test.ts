@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { version } from '../src/version.ts';
 import { withNaN } from './damage.ts';
 import {
   environment,
@@ -11,7 +12,7 @@ import {
   sdft,
   temporaryFolder,
 } from './sdft.ts';
-import { type Line, pictures, teach } from './training.ts';
+import { type Line, pictures, teach, untimed } from './training.ts';
 
 const folder = temporaryFolder();
 const at = (name: string): string => join(folder, name);
@@ -41,7 +42,7 @@ ${more}`;
     expect(ended.code, ended.stderr).toBe(0);
     const flags = await run(teach('pictures', 'flags.safetensors', '--steps', '2', '--json'));
     expect(flags.code, flags.stderr).toBe(0);
-    expect(ended.stdout).toBe(flags.stdout);
+    expect(untimed(jsonLines<Line>(ended))).toEqual(untimed(jsonLines<Line>(flags)));
     expect(jsonLines<Line>(ended).map(({ step }) => step)).toEqual([1, 2]);
     expect(readFileSync(at('recipes/same.safetensors'))).toEqual(
       readFileSync(at('flags.safetensors')),
@@ -89,7 +90,29 @@ test('what a run says: to people on stderr before and after, to programs on stdo
   // Nothing that only a terminal understands.
   for (const control of ['\r', '\u001b'])
     expect(ended.stdout + ended.stderr).not.toContain(control);
-  expect(readdirSync(at('runs/told')).sort()).toEqual(['metrics.jsonl', 'recipe.yaml']);
+  expect(readdirSync(at('runs/told')).sort()).toEqual([
+    ...['metrics.jsonl', 'recipe.yaml', 'summary.json'],
+  ]);
+});
+
+test('pictures that are kept back say how the run goes', async () => {
+  const kept = ['--validation-images', 'pictures', '--validate-every', '1'];
+  const ended = await run(teach('pictures', 'kept.pt', '--steps', '2', '--json', ...kept));
+  expect(ended.code, ended.stderr).toBe(0);
+  const lines = jsonLines<Line & { readonly validationLoss?: number }>(ended);
+  const losses = lines.flatMap(({ step, validationLoss }) =>
+    validationLoss === undefined ? [] : [[step, validationLoss.toPrecision(4)] as const],
+  );
+  expect(losses.map(([step]) => step)).toEqual([0, 1, 2]);
+  expect(ended.stderr).toMatch(/^validation: 4 pictures at 8 timesteps each, every 1 step$/m);
+  for (const [step, loss] of losses)
+    expect(ended.stderr).toContain(`step ${step}: validation loss ${loss}\n`);
+  expect(readFileSync(at('runs/kept/metrics.jsonl'), 'utf8')).toBe(ended.stdout);
+  const summary = JSON.parse(readFileSync(at('runs/kept/summary.json'), 'utf8')) as object;
+  expect(summary).toMatchObject({
+    ...{ base: { name: 'nano' }, method: 'textual-inversion', parameters: 160, steps: 2 },
+    ...{ files: [{ path: '../../kept.pt' }], version: version() },
+  });
 });
 
 test('captions that are too long are shown with what is cut off', async () => {
@@ -122,7 +145,7 @@ test('a run is recorded, and trained again from the record alone', async () => {
     ...['--token', '<x>', '--init', 'boy', '--lr', '5e-3', '--out', 'again.pt', '--json'],
   ]);
   expect(again.code, again.stderr).toBe(0);
-  expect(again.stdout).toBe(first.stdout);
+  expect(untimed(jsonLines<Line>(again))).toEqual(untimed(jsonLines<Line>(first)));
 });
 
 describe('refused before anything is computed:', () => {
@@ -140,6 +163,14 @@ describe('refused before anything is computed:', () => {
     await refused(teachOn('empty'), 'empty has no pictures');
   });
   test('a missing folder', () => refused(teachOn('nowhere'), 'nowhere'));
+  test('pictures to validate on that are not there, or not named', async () => {
+    await refused(teachOn('pictures', '--validation-images', 'nowhere'), 'nowhere');
+    await refused(
+      teachOn('pictures', '--validate-every', '0'),
+      '--validation-images is missing',
+      '--validate-every must be at least 1',
+    );
+  });
   test('a broken jpeg', async () => {
     mkdirSync(at('broken'));
     writeFileSync(at('broken/half.jpg'), Buffer.from('ffd8ffe000104a46494600010100', 'hex'));

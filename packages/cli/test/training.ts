@@ -20,9 +20,13 @@ export const teach = (images: string, out: string, ...more: readonly string[]): 
   ...['--out', out, ...more],
 ];
 
+/** The lines of a run without what depends on the clock. */
+export const untimed = (lines: readonly Line[]) => lines.map(({ seconds: _, ...line }) => line);
+
 export interface Line {
   readonly step: number;
   readonly loss: number;
   readonly lr: number;
   readonly gradNorm: number;
+  readonly seconds: number;
 }

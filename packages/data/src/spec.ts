@@ -119,17 +119,19 @@ const rules: {
 /**
  * Everything wrong with a description, one sentence each, before any file is looked at; empty when it is sound.
  * For a builder that lists every problem at once; `openImages` throws the same sentences.
+ *
+ * @param where what the description is called
  */
-export function imagesProblems(spec: unknown): string[] {
+export function imagesProblems(spec: unknown, where = 'data'): string[] {
   if (!isRecord(spec))
-    return [`data must be an object such as { images: 'FOLDER' }, not ${shown(spec)}`];
-  const found = unknownKeys(spec, Object.keys(rules), 'data');
+    return [`${where} must be an object such as { images: 'FOLDER' }, not ${shown(spec)}`];
+  const found = unknownKeys(spec, Object.keys(rules), where);
   if (spec['images'] === undefined)
-    found.push("data has no 'images': name the folder that holds the pictures");
+    found.push(`${where} has no 'images': name the folder that holds the pictures`);
   for (const [key, rule] of Object.entries(rules)) {
     const value = spec[key];
     const problem = value === undefined ? undefined : rule(value);
-    if (problem !== undefined) found.push(`data.${key} ${problem}, not ${shown(value)}`);
+    if (problem !== undefined) found.push(`${where}.${key} ${problem}, not ${shown(value)}`);
   }
   return found;
 }

@@ -36,12 +36,11 @@ export {
   missingClassImages,
 } from './node/classImages.ts';
 export { type BaseOptions, openBase } from './node/openBase.ts';
-export {
-  type Learned,
-  type LearnedKind,
-  openGenerator,
-  type PictureGenerator,
-} from './node/openGenerator.ts';
+export type { Learned, LearnedKind } from './node/learned.ts';
+export { openGenerator, type PictureGenerator } from './node/openGenerator.ts';
+export { baseHash } from './node/baseHash.ts';
+export type { Summary } from './node/summary.ts';
+export { validationLoss, type ValidationLossOptions } from './node/validationLoss.ts';
 export type { Composition, ResolvedRecipe } from './recipe/composition.ts';
 export { type RecipeFlag, recipeFlags } from './recipe/flags.ts';
 export { fromYaml as recipeFromYaml, parseRecipe } from './recipe/parse.ts';

@@ -9,11 +9,21 @@ export function described({ base, plan, recipe }: Run, folder: string): string {
   return [
     baseText(recipe.base, base.weights, base.schedule.config, base.notes),
     `data: ${dataText(plan)}`,
+    ...validationText(plan, recipe.validation?.every),
     `training: ${counted(plan.parameters, 'number')} in ${counted(plan.trained.size, 'tensor')}, ${micro}${counted(plan.batch, 'picture')} a step, seed ${recipe.seed}`,
     `memory: about ${bytes(memory.total)} (weights ${bytes(memory.weights)}, activations ${bytes(memory.activations)}, training state ${bytes(memory.state)}), beside what Node itself takes`,
     `run: ${folder}`,
     ...plan.warnings.map((warning) => `warning: ${warning}`),
   ].join('\n');
+}
+
+function validationText({ validation }: Plan, every: number | undefined): string[] {
+  if (!validation) return [];
+  const { pictures, timesteps } = validation;
+  const when = every === undefined ? '' : `, every ${counted(every, 'step')}`;
+  return [
+    `validation: ${counted(pictures, 'picture')} at ${counted(timesteps, 'timestep')} each${when}`,
+  ];
 }
 
 function dataText({ data, size }: Plan): string {

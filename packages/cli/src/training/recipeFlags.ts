@@ -15,7 +15,7 @@ const headings: Readonly<Record<string, string>> = {
   ...under('Pictures:', ['data', 'latentSampling', 'clipSkip', 'promptSyntax', 'emphasis']),
   ...under('Optimizer:', ['optimizer', 'schedule', 'clip', 'clipMode', 'accumulate', 'ema']),
   ...under('Run:', ['flavour', 'steps', 'batch', 'seed', 'recompute', 'initFrom']),
-  ...under('Results:', ['save', 'preview']),
+  ...under('Results:', ['save', 'preview', 'validation']),
 };
 
 function under(heading: string, settings: readonly string[]): Record<string, string> {

@@ -128,6 +128,10 @@ async function stepping(run: Run, signal: AbortSignal, output: Output): Promise<
     for await (const report of run.steps(total - run.step, { signal })) {
       for (const metrics of metricLines(report)) output.record(metrics);
       line.step({ details: detailsOf(report), seconds: report.seconds });
+      const { step, validationLossBefore, validationLoss } = report;
+      if (validationLossBefore !== undefined)
+        output.note(validationText(step - 1, validationLossBefore));
+      if (validationLoss !== undefined) output.note(validationText(step, validationLoss));
       for (const warning of report.warnings) output.note(`warning: ${warning}`);
       if (report.written.length > 0)
         output.note(`step ${report.step}: wrote ${report.written.join(', ')}`);
@@ -164,6 +168,9 @@ function stepsOf({ recipe, plan }: Run): number {
   if (counts.length > 0) return Math.min(...counts);
   throw new UserError('how many steps? Say --steps 1000 (in a recipe: steps: 1000)');
 }
+
+const validationText = (step: number, loss: number): string =>
+  `step ${step}: validation loss ${loss.toPrecision(4)}`;
 
 const detailsOf = ({ loss, lr }: Report): string[] => [
   `loss ${loss.toPrecision(4)}`,

@@ -14,6 +14,7 @@ import type { Prompts } from '../encoding/prompts.ts';
 import { type Base, pixelsPerLatent } from '../training/base.ts';
 import { some } from '../training/trainGraph.ts';
 import type { DrawSpec } from '../training/tracedDraws.ts';
+import { cutCaptions } from './captions.ts';
 import type { BatchSource, MicroBatch } from './source.ts';
 
 /**
@@ -180,21 +181,5 @@ function withoutWord(prompts: Prompts, captions: readonly string[], folder: stri
     );
   return [
     `${lacking.length} of ${captions.length} captions do not contain ${words.join(' or ')} and teach nothing about it: ${some(lacking.map((caption) => `"${caption}"`))}`,
-  ];
-}
-
-/** Captions whose ends are cut off are told this many at most. */
-const MOST_CUT = 5;
-
-function cutCaptions(prompts: Prompts, captions: readonly string[]): string[] {
-  const cut = captions.flatMap((caption) => {
-    const rest = prompts.cutOff(caption);
-    return rest === undefined ? [] : [`"${caption}" loses "${rest}"`];
-  });
-  if (cut.length === 0) return [];
-  const told = cut.slice(0, MOST_CUT).map((line) => `\n  ${line}`);
-  const more = cut.length > MOST_CUT ? `\n  and ${cut.length - MOST_CUT} more` : '';
-  return [
-    `${cut.length} of ${captions.length} captions have more than ${prompts.window - 2} tokens, and their ends are cut off:${told.join('')}${more}`,
   ];
 }

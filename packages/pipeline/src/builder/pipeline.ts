@@ -34,6 +34,8 @@ export type OtherSettings = Partial<
   >
 >;
 
+type ValidationSettings = NonNullable<CommonSettings['validation']>;
+
 /**
  * A run being described. Every call gives a new builder and leaves this one as it is, so that variants branch from one stem.
  *
@@ -71,6 +73,8 @@ export interface Pipeline<P extends Needs = Needs, N extends Needs = 'instance'>
   flavour(flavour: Flavour): Pipeline<P, N>;
   /** A file with first values of what is trained. */
   initFrom(path: string): Pipeline<P, N>;
+  /** Pictures that are kept back, on which the loss is measured before the first step, each `every` steps, and after the last: the validation loss. */
+  validation(folder: string, settings?: Omit<ValidationSettings, 'images'>): Pipeline<P, N>;
   /** Everything else that a recipe can say. */
   with(settings: OtherSettings): Pipeline<P, N>;
   /**
@@ -134,6 +138,8 @@ function builder(description: Description) {
     seed: (seed: number) => set({ seed }),
     flavour: (flavour: Flavour) => set({ flavour }),
     initFrom: (initFrom: string) => set({ initFrom }),
+    validation: (folder: string, validation: Omit<ValidationSettings, 'images'> = {}) =>
+      set({ validation: { images: folder, ...validation } }),
     with: (more: OtherSettings) => set(more as Partial<Recipe>),
     build: (options?: RunOptions) => build(description, options),
   });

@@ -1,29 +1,11 @@
 /** @file From prompts to pictures, with adapters applied. */
 import { toRgb } from '@sdft/data';
 import { guide, samplerNamed } from '@sdft/models';
-import {
-  draws,
-  type Executable,
-  type Graph,
-  hostArray,
-  type HostArray,
-  type MemoryPlan,
-  nullBackend,
-  type StateValue,
-  valueOf,
-} from '@sdft/tensor';
+import { draws, hostArray, type HostArray, type MemoryPlan, nullBackend } from '@sdft/tensor';
 import ndarray, { type NdArray } from 'ndarray';
-import type { Executables, Loaded } from '../encoding/executables.ts';
-import {
-  type Applied,
-  decodePictureGraph,
-  denoiseGraph,
-  encodePictureGraph,
-  encodeTextGraph,
-  strengthState,
-} from '../encoding/graphs.ts';
+import type { AdaptedNetworks, PresentValues } from '../encoding/adaptedNetworks.ts';
+import { decodePictureGraph, denoiseGraph, encodePictureGraph } from '../encoding/graphs.ts';
 import { type Base, lowResSchedule, pixelsPerLatent } from '../training/base.ts';
-import { trainableState } from '../training/update.ts';
 import { type Contexts, contextsOf, readPrompts } from './contexts.ts';
 import { type GenerateOptions, generateSettings } from './settings.ts';
 
@@ -35,18 +17,6 @@ export interface Generated {
   readonly seed: number;
 }
 
-/** Present values of trainables, which hold while pictures are drawn, with a number that changes when they do. */
-export interface PresentValues {
-  readonly version: number;
-  readonly values: ReadonlyMap<string, StateValue>;
-}
-
-/** What an executable holds. */
-interface Held {
-  readonly version: number;
-  readonly strengths: string;
-}
-
 /** What holds where the options of a picture say nothing. */
 export type GenerateDefaults = Pick<
   GenerateOptions,
@@ -55,15 +25,12 @@ export type GenerateDefaults = Pick<
 
 export class Generator {
   readonly #base: Base;
-  readonly #executables: Executables;
-  readonly #applied: Applied;
+  readonly #networks: AdaptedNetworks;
   readonly #defaults: GenerateDefaults;
-  readonly #held = new WeakMap<Executable, Held>();
 
-  constructor(base: Base, executables: Executables, applied: Applied, defaults: GenerateDefaults) {
-    this.#base = base;
-    this.#executables = executables;
-    this.#applied = applied;
+  constructor(networks: AdaptedNetworks, defaults: GenerateDefaults) {
+    this.#base = networks.base;
+    this.#networks = networks;
     const { clipSkip, longPrompts, promptSyntax, emphasis } = defaults;
     this.#defaults = { clipSkip, longPrompts, promptSyntax, emphasis };
   }
@@ -83,8 +50,8 @@ export class Generator {
     const guided = cfg * (options.promptIds ? 1 : read.weight) !== 1;
     const batch = guided ? 2 * size : size;
     const graphs = [
-      () => denoiseGraph(this.#base, { batch, height, width, tokens }, this.#applied),
-      () => decodePictureGraph(this.#base, height, width, this.#applied),
+      () => denoiseGraph(this.#base, { batch, height, width, tokens }, this.#networks.applied),
+      () => decodePictureGraph(this.#base, height, width, this.#networks.applied),
     ];
     let largest: MemoryPlan | undefined;
     for (const graph of graphs) {
@@ -123,14 +90,8 @@ export class Generator {
     const noisySmall = options.lowRes && this.#noisySmall(options, settings);
     const beside = noisySmall ?? (() => pictures?.beside ?? new Float32Array(0));
     const guided = guidance !== 1;
-    const unet = await this.#ready(
-      `unet ${size}${guided ? ' guided' : ''} ${height}x${width} ${tokens}`,
-      () =>
-        denoiseGraph(
-          this.#base,
-          { batch: guided ? 2 * size : size, height, width, tokens },
-          this.#applied,
-        ),
+    const unet = await this.#networks.unet(
+      { batch: guided ? 2 * size : size, height, width, tokens },
       present,
       options.strengths,
     );
@@ -241,7 +202,7 @@ export class Generator {
   /** The mean of a picture's latents [C,h,w], scaled, of pixels [1,3,H,W]. */
   async #encoded(pixels: Float32Array, shape: readonly number[]): Promise<Float32Array> {
     const [, , height, width] = shape as [number, number, number, number];
-    const encoder = await this.#executables.get(`vae-encode ${height}x${width}`, () => ({
+    const encoder = await this.#networks.executables.get(`vae-encode ${height}x${width}`, () => ({
       graph: encodePictureGraph(this.#base, height, width),
       weights: this.#base.weights,
     }));
@@ -262,13 +223,9 @@ export class Generator {
     const known = new Map<string, Float32Array>();
     const encode = async (ids: readonly number[]): Promise<Float32Array> => {
       const key = ids.join();
-      const encoder = await this.#ready(
-        `text ${ids.length} skip ${clipSkip}`,
-        () => encodeTextGraph(this.#base, ids.length, clipSkip, this.#applied),
-        present,
-        options.strengths,
-      );
-      const states = known.get(key) ?? (await statesOf(encoder, ids));
+      const states =
+        known.get(key) ??
+        (await this.#networks.textStates(ids, clipSkip, present, options.strengths));
       known.set(key, states);
       return states;
     };
@@ -289,7 +246,7 @@ export class Generator {
   }
 
   get #words() {
-    return this.#applied.adapters.flatMap(({ tokens = [] }) => tokens);
+    return this.#networks.applied.adapters.flatMap(({ tokens = [] }) => tokens);
   }
 
   async #decoded(
@@ -300,12 +257,7 @@ export class Generator {
     { strengths }: GenerateOptions,
   ): Promise<Generated> {
     const shape = [this.#base.vae.latentChannels, height, width];
-    const decoder = await this.#ready(
-      `vae-decode ${height}x${width}`,
-      () => decodePictureGraph(this.#base, height, width, this.#applied),
-      present,
-      strengths,
-    );
+    const decoder = await this.#networks.decoder(height, width, present, strengths);
     const { pixels } = await decoder.run({
       latents: hostArray(latents, [1, ...shape]) as HostArray,
     });
@@ -316,42 +268,6 @@ export class Generator {
       seed,
     };
   }
-
-  /** An executable that holds the present values of the trainables. */
-  async #ready(
-    key: string,
-    graph: () => Graph,
-    { version, values }: PresentValues,
-    given: readonly number[] = [],
-  ): Promise<Loaded> {
-    const executable = await this.#executables.get(`generate ${key}`, () => ({
-      graph: graph(),
-      weights: this.#base.weights,
-    }));
-    const strengths = this.#applied.adapters.map((_, i) => given[i] ?? 1);
-    const held = this.#held.get(executable);
-    const has = new Set(executable.states);
-    if (held?.version !== version)
-      for (const [name, value] of values)
-        if (has.has(trainableState(name)))
-          await executable.borrow(trainableState(name), valueOf(value));
-    if (held?.strengths !== strengths.join())
-      for (const [i, strength] of strengths.entries())
-        if (has.has(strengthState(i)))
-          await executable.write(
-            strengthState(i),
-            hostArray(Float32Array.of(strength), []) as HostArray,
-          );
-    this.#held.set(executable, { version, strengths: strengths.join() });
-    return executable;
-  }
-}
-
-async function statesOf(encoder: Loaded, ids: readonly number[]): Promise<Float32Array> {
-  const { context } = await encoder.run({
-    input_ids: hostArray(Int32Array.from(ids), [1, ids.length]) as HostArray,
-  });
-  return context!.data as Float32Array;
 }
 
 /** Without the members that are undefined, which would hide a default. */

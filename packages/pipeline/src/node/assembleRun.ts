@@ -7,6 +7,7 @@ import { cpu } from '@sdft/tensor/node';
 import { dataSource } from '../batches/dataSource.ts';
 import type { BatchSource } from '../batches/source.ts';
 import type { Adapter, NewToken } from '../contracts.ts';
+import { AdaptedNetworks } from '../encoding/adaptedNetworks.ts';
 import { Executables } from '../encoding/executables.ts';
 import { encodeTextGraph, nothing } from '../encoding/graphs.ts';
 import { PictureEncoder } from '../encoding/pictureEncoder.ts';
@@ -25,9 +26,12 @@ import { type Base, latentSizeProblem } from '../training/base.ts';
 import { lengthOf, within } from '../training/phases.ts';
 import { attach, type Attached } from '../training/trainables.ts';
 import { type StepShape, trainGraph } from '../training/trainGraph.ts';
+import { defaultDraws, Validator } from '../validation/validator.ts';
 import { earlierSteps, initialValues } from './initialValues.ts';
+import { nameOf, wordsOf } from './learned.ts';
 import { openBaseOf } from './openBase.ts';
 import { openData } from './openData.ts';
+import { openValidation, refuseUnmoved } from './openValidation.ts';
 import { splitExtension, under } from './paths.ts';
 import { recordFile } from './recordFile.ts';
 import { replaySource } from './replaySource.ts';
@@ -85,7 +89,7 @@ export async function assembleRun(
   if (base && recipe.preview?.every !== undefined)
     await problems.gather(() => refuseOtherKinds(base));
   if (base && recipe.preview) await problems.gather(() => checkPreview(base, recipe.preview!));
-  const words = adapters.flatMap(({ tokens = [] }) => tokens);
+  const words = wordsOf(adapters);
   const opened =
     options.replay === undefined
       ? await problems.gather(() => dataOf(recipe, base, words, options))
@@ -102,9 +106,32 @@ export async function assembleRun(
       ]),
     ));
   const prompts = base && (await problems.gather(() => promptsOf(base, words, recipe)));
+  if (attached && recipe.validation) await problems.gather(() => refuseUnmoved(attached));
+  const { validation } = recipe;
+  const heldOut =
+    base &&
+    validation &&
+    (await problems.gather(() =>
+      openValidation(validation, base, { relativeTo, data: recipe.data, size: set }),
+    ));
   problems.throw();
 
   const executables = new Executables(backend, options.executableBytes ?? 2 ** 30);
+  const networks = new AdaptedNetworks(base!, executables, { adapters, attached: attached! });
+  const validator =
+    heldOut &&
+    (await problems.gather(
+      () =>
+        new Validator({
+          networks,
+          set: heldOut,
+          prompts: prompts!,
+          name: nameOf(words),
+          draws: validation!.draws ?? defaultDraws,
+          clipSkip: recipe.clipSkip,
+          emphasis: recipe.emphasis,
+        }),
+    ));
   const encoder = new PictureEncoder(base!, executables, {
     budget: options.latentBytes ?? 2 ** 29,
     batch: options.encodeBatch ?? 1,
@@ -197,6 +224,7 @@ export async function assembleRun(
     source: source!,
     ends: rates!.flatMap(({ end }) => (end === undefined ? [] : [end])),
     picture: set,
+    validator,
   });
   return new TrainingRun({
     recipe,
@@ -206,7 +234,8 @@ export async function assembleRun(
     trainables: attached!.trainables,
     optimizer,
     trainer,
-    generator: new Generator(base!, executables, { adapters, attached: attached! }, recipe),
+    generator: new Generator(networks, recipe),
+    validator,
     executables,
     folder,
     record,
@@ -267,14 +296,7 @@ function fitted(
   return { ...recipe, batch: instances, steps: given.steps ?? most };
 }
 
-const nameOf = (words: readonly { readonly token: string }[]): string | undefined =>
-  words.length === 0 ? undefined : words.map(({ token }) => token).join(' ');
-
-function loaderOf(
-  recipe: ResolvedRecipe,
-  set: ImageSet<Provides>,
-  words: readonly { readonly token: string }[],
-) {
+function loaderOf(recipe: ResolvedRecipe, set: ImageSet<Provides>, words: readonly NewToken[]) {
   const own = draws(recipe.seed);
   return loader(set, {
     batch: recipe.batch,

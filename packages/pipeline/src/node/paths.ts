@@ -20,22 +20,26 @@ export function splitExtension(path: string): readonly [string, string] {
 /** A recipe that means the same wherever its file lies: paths that start from `folder` are made absolute. */
 export function withAbsolutePaths<R extends Recipe>(recipe: R, folder: string): R {
   const absolute = (path: string): string => resolve(folder, path);
-  const { base, data, save } = recipe;
-  const { template, classImages } = data ?? {};
-  // Every other text of a template is one.
-  const templateFile = typeof template === 'string' && /^[^{}[\]]*\.txt$/i.test(template);
+  const { base, data, save, validation } = recipe;
+  const { classImages } = data ?? {};
+  const readable = <T extends Pick<NonNullable<Recipe['validation']>, 'images' | 'template'>>(
+    pictures: T,
+  ): T => ({
+    ...pictures,
+    images: absolute(pictures.images),
+    ...(isTemplateFile(pictures.template) && { template: absolute(pictures.template) }),
+  });
   const changed: Partial<Recipe> = {
     base: base === 'nano' ? base : absolute(base),
     ...(data && {
       data: {
-        ...data,
-        images: absolute(data.images),
-        ...(templateFile && { template: absolute(template) }),
+        ...readable(data),
         ...(classImages && {
           classImages: { ...classImages, images: absolute(classImages.images) },
         }),
       },
     }),
+    ...(validation && { validation: readable(validation) }),
     ...(save?.out !== undefined && { save: { ...save, out: absolute(save.out) } }),
   };
   for (const key of ['config', 'vae', 'initFrom'] as const) {
@@ -44,3 +48,7 @@ export function withAbsolutePaths<R extends Recipe>(recipe: R, folder: string): 
   }
   return { ...recipe, ...changed };
 }
+
+/** Whether a template is the path of a file: every other text is a template itself. */
+const isTemplateFile = (template: unknown): template is string =>
+  typeof template === 'string' && /^[^{}[\]]*\.txt$/i.test(template);

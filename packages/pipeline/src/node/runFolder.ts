@@ -1,4 +1,4 @@
-/** @file Where a run lives: `recipe.yaml`, `metrics.jsonl`, `state/STEP/`, `previews/`, `output/`. */
+/** @file Where a run lives: `recipe.yaml`, `metrics.jsonl`, `state/STEP/`, `previews/`, `output/`, `summary.json`. */
 import { appendFile, mkdir, readdir, readFile } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
 import { basename, join } from 'node:path';
@@ -12,8 +12,16 @@ import {
 } from '@sdft/models/node';
 import { hostArray, type HostArray, UserError } from '@sdft/tensor';
 import { splitExtension } from './paths.ts';
+import type { Summary } from './summary.ts';
 
 const stateFile = 'state.safetensors';
+
+/** A line of `metrics.jsonl`, as far as it is read again. */
+interface MetricLine {
+  readonly step: number;
+  readonly seconds?: number;
+  readonly validationLoss?: number;
+}
 
 /** A saved state. */
 export interface SavedState {
@@ -54,12 +62,36 @@ export class RunFolder {
 
   /** Takes the lines of steps after `step` out of `metrics.jsonl`: a run that is resumed takes them again. */
   async cutMetrics(step: number): Promise<void> {
-    const path = join(this.path, 'metrics.jsonl');
-    const text = await readFile(path, 'utf8').catch(() => '');
-    const kept = text.split('\n').filter((line) => line !== '' && stepOf(line) <= step);
+    const kept = await this.#metricsUpTo(step);
     await writeFileWhole(
-      path,
+      join(this.path, 'metrics.jsonl'),
       [new TextEncoder().encode(kept.map((line) => `${line}\n`).join(''))],
+      { force: true },
+    );
+  }
+
+  /** What `metrics.jsonl` says of a run's first steps: how long they took, and after which of them the validation loss was measured last. */
+  async soFar(
+    step: number,
+  ): Promise<{ readonly seconds: number; readonly validated: number | undefined }> {
+    const lines = (await this.#metricsUpTo(step)).map((line) => JSON.parse(line) as MetricLine);
+    return {
+      seconds: lines.findLast((line) => line.seconds !== undefined)?.seconds ?? 0,
+      validated: lines.findLast((line) => line.validationLoss !== undefined)?.step,
+    };
+  }
+
+  /** The whole lines of `metrics.jsonl` up to a step; none where there is no such file. */
+  async #metricsUpTo(step: number): Promise<string[]> {
+    const text = await readFile(join(this.path, 'metrics.jsonl'), 'utf8').catch(() => '');
+    return text.split('\n').filter((line) => line !== '' && stepOf(line) <= step);
+  }
+
+  /** Writes `summary.json`, in place of the one that is there. */
+  async writeSummary(summary: Summary): Promise<void> {
+    await writeFileWhole(
+      join(this.path, 'summary.json'),
+      [new TextEncoder().encode(`${JSON.stringify(summary, undefined, 2)}\n`)],
       { force: true },
     );
   }

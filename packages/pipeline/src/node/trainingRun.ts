@@ -9,10 +9,20 @@ import { type GenerateOptions, previewDefaults } from '../generation/settings.ts
 import type { ResolvedRecipe } from '../recipe/composition.ts';
 import { recipeYaml } from '../recipe/write.ts';
 import { momentsAmong } from '../run/moments.ts';
-import { metricLines, type Picture, type Plan, type Report, type Run } from '../run/run.ts';
+import {
+  metricLines,
+  type Picture,
+  type Plan,
+  type Report,
+  type Run,
+  validationLine,
+} from '../run/run.ts';
 import { Standing } from '../run/standing.ts';
 import type { Trainer } from '../run/trainer.ts';
 import type { Base } from '../training/base.ts';
+import type { Validator } from '../validation/validator.ts';
+import { baseHash } from './baseHash.ts';
+import { peakMemory, sized, version } from './summary.ts';
 import { adapterNames, type Trainable } from '../training/trainables.ts';
 import type { Record as RecordFile } from './recordFile.ts';
 import { withAbsolutePaths, withName } from './paths.ts';
@@ -28,6 +38,7 @@ export interface RunParts {
   readonly optimizer: Optimizer;
   readonly trainer: Trainer;
   readonly generator: Generator;
+  readonly validator: Validator | undefined;
   readonly executables: Executables;
   readonly folder: RunFolder | undefined;
   readonly record: RecordFile | undefined;
@@ -44,6 +55,10 @@ export class TrainingRun implements Run {
   readonly #standing = new Standing();
   #stepping = false;
   #begun = false;
+  /** Wall time of the steps so far, those before a resume included. */
+  #elapsed = 0;
+  /** The step after which the validation loss was measured last. */
+  #validated: number | undefined;
 
   constructor(parts: RunParts) {
     this.recipe = parts.recipe;
@@ -72,6 +87,7 @@ export class TrainingRun implements Run {
   ): AsyncGenerator<Report, void, undefined> {
     const { trainer, record, folder } = this.#parts;
     const last = this.#lastStep(count);
+    const total = this.recipe.steps === undefined ? last : this.#lastStep(undefined);
     const missing = this.plan.data?.missing ?? 0;
     if (missing > 0)
       throw new UserError(
@@ -83,9 +99,25 @@ export class TrainingRun implements Run {
     try {
       while (trainer.step < last && !signal?.aborted) {
         await this.#begin();
+        const before = await this.#validate(total, signal);
+        if (signal?.aborted) return;
         const report = await this.#standing.move(() => trainer.advance(rateFactor?.()));
-        await folder?.addMetrics(metricLines(report));
-        yield { ...report, written: await this.#written() };
+        this.#elapsed += report.seconds;
+        const stepped = {
+          ...report,
+          elapsed: this.#elapsed,
+          ...(before !== undefined && { validationLossBefore: before }),
+          written: [],
+        };
+        await folder?.addMetrics(metricLines(stepped));
+        const after = await this.#validate(total, signal);
+        if (after !== undefined)
+          await folder?.addMetrics([validationLine(report.step, after, this.#elapsed)]);
+        yield {
+          ...stepped,
+          ...(after !== undefined && { validationLoss: after }),
+          written: await this.#written(),
+        };
       }
     } finally {
       this.#stepping = false;
@@ -99,6 +131,13 @@ export class TrainingRun implements Run {
   ): Promise<string[]> {
     if (path === undefined)
       throw new UserError('save: name the file to write, such as boy.safetensors');
+    const paths = await this.#save(path, force);
+    // A run that took no step leaves no folder.
+    if (this.#begun) await this.#summarize(paths);
+    return paths;
+  }
+
+  async #save(path: string, force: boolean): Promise<string[]> {
     const { adapters, trainables, trainer } = this.#parts;
     const names = adapterNames(adapters);
     const paths = adapters.map((_, i) =>
@@ -134,7 +173,7 @@ export class TrainingRun implements Run {
     return this.#standing.still(async () =>
       generator.generate(
         prompt,
-        { version: trainer.step, values: await trainer.trainables() },
+        { version: trainer.version, values: await trainer.trainables() },
         options,
       ),
     );
@@ -165,10 +204,14 @@ export class TrainingRun implements Run {
       await this.#standing.move(() =>
         this.#parts.trainer.restore(newest.step, from.readState(newest), newest.path),
       );
+    const { seconds, validated } = await from.soFar(newest?.step ?? 0);
+    this.#elapsed = newest ? seconds : 0;
+    this.#validated = undefined;
     const own = this.#parts.folder;
     if (own && own.path === from.path) {
       await own.cutMetrics(newest?.step ?? 0);
       this.#begun = newest !== undefined;
+      this.#validated = validated;
     }
     return newest?.step ?? 0;
   }
@@ -205,6 +248,52 @@ export class TrainingRun implements Run {
     );
   }
 
+  /**
+   * The validation loss of what has been trained so far, where it is due and not known yet; undefined, too, where `signal` ended it. The last one, after step `total`, is not ended, as
+   * nothing would make up for it.
+   *
+   * @throws UserError where it is not finite
+   */
+  async #validate(total: number, signal: AbortSignal | undefined): Promise<number | undefined> {
+    const { validator, trainer } = this.#parts;
+    const { step } = trainer;
+    const every = this.recipe.validation?.every;
+    const due =
+      this.#validated === undefined || step >= total || (every !== undefined && step % every === 0);
+    if (!validator || !due || this.#validated === step) return undefined;
+    // From now on values are read where they lie; before, each would be read from its file.
+    await trainer.compile();
+    const loss = await this.#standing.still(async () =>
+      validator.loss(
+        { version: trainer.version, values: await trainer.trainables() },
+        { signal: step < total ? signal : undefined },
+      ),
+    );
+    if (loss === undefined) return undefined;
+    if (!Number.isFinite(loss))
+      throw new UserError(
+        `the validation loss after step ${step} is ${loss}. ${step === 0 ? 'The base or a file of first values is broken: get it again, or use another' : 'Lower the learning rate, or clip the gradient'}`,
+      );
+    this.#validated = step;
+    return loss;
+  }
+
+  /** Says in the run's folder what it came to. */
+  async #summarize(paths: readonly string[]): Promise<void> {
+    const { folder, adapters } = this.#parts;
+    const { base, method } = withAbsolutePaths(this.recipe, this.#parts.relativeTo);
+    await folder?.writeSummary({
+      base: { name: base, hash: await baseHash(this.base) },
+      method: method ?? adapterNames(adapters).join(', '),
+      parameters: this.plan.parameters,
+      steps: this.step,
+      seconds: Math.round(1000 * this.#elapsed) / 1000,
+      peakMemory: peakMemory(),
+      files: await sized(paths, folder.path),
+      version: version(),
+    });
+  }
+
   /** Writes what is due after a step. */
   async #written(): Promise<string[]> {
     const { folder } = this.#parts;
@@ -214,7 +303,7 @@ export class TrainingRun implements Run {
     if (folder && due(save.every)) {
       written.push(await this.saveState());
       if (save.out !== undefined)
-        written.push(...(await this.save(folder.output(save.out, this.step), { force: true })));
+        written.push(...(await this.#save(folder.output(save.out, this.step), true)));
     }
     if (folder && due(preview.every)) {
       const { every: _, prompts = [], ...look } = preview;

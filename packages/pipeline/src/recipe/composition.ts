@@ -14,6 +14,7 @@ import {
 } from '@sdft/optim';
 import { UserError } from '@sdft/tensor';
 import type { Adapter, Method, Needs, Objective, PlainRecord } from '../contracts.ts';
+import { defaultDraws } from '../validation/validator.ts';
 import { settingsOf } from './parse.ts';
 import { type Defaults, type Preset, presetOf, type Registry, variantOf } from './preset.ts';
 import type { Problems } from './problems.ts';
@@ -90,8 +91,10 @@ export function resolveRecipe(recipe: Recipe, preset: Preset | undefined): Resol
     ...(optimizer && !isOfAnother(recipe.optimizer, optimizer) && { optimizer }),
   });
   const filled = layers.map(useful).reduce<Record<string, unknown>>(filledUp, recipe);
+  const { validation } = recipe;
   return {
     ...(filled as Recipe),
+    ...(validation && { validation: { draws: defaultDraws, ...validation } }),
     flavour,
     seed: recipe.seed ?? freshSeed(),
   } as ResolvedRecipe;

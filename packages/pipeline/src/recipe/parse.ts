@@ -49,6 +49,10 @@ export function checkRecipe(
   const recipe = checked(schema, value, [], problems) as Recipe | undefined;
   if (!recipe) return undefined;
   if (recipe.data) problems.add(...imagesProblems(recipe.data));
+  if (recipe.validation) {
+    const { every: _, draws: __, ...pictures } = recipe.validation;
+    problems.add(...imagesProblems(pictures, 'validation'));
+  }
   if (recipe.promptSyntax === 'a1111' && recipe.longPrompts === 'truncate')
     problems.add(
       'longPrompts truncate: prompts read as A1111 reads them are never cut; leave it out',

@@ -29,6 +29,10 @@ export const flavours = ['diffusers', 'a1111', 'kohya'] as const;
 /** Whose defaults and rules apply. */
 export type Flavour = (typeof flavours)[number];
 
+const templates = z.union([z.string(), z.array(z.string()).min(1)]);
+const resolution = z.union([whole(8), z.templateLiteral([z.int(), 'x', z.int()])]);
+const interpolation = z.enum(['bilinear', 'bicubic', 'lanczos']);
+
 const dataSchema = z.strictObject({
   images: describe(
     path,
@@ -36,12 +40,12 @@ const dataSchema = z.strictObject({
     '--images <dir>',
   ),
   template: describe(
-    z.union([z.string(), z.array(z.string()).min(1)]),
+    templates,
     'captions: "object", "style", a text with {} for the name and {caption} for the picture\'s own, or a .txt file of such lines',
     '--template <text>',
   ).optional(),
   resolution: describe(
-    z.union([whole(8), z.templateLiteral([z.int(), 'x', z.int()])]),
+    resolution,
     "pixels of a side, or WIDTHxHEIGHT; the base's own size by default",
     '--resolution <size>',
   ).optional(),
@@ -51,10 +55,7 @@ const dataSchema = z.strictObject({
     'how often a picture has the empty caption, 0 to 1, so that guidance keeps working; 0.1 is usual',
     '--caption-dropout <share>',
   ).optional(),
-  interpolation: describe(
-    z.enum(['bilinear', 'bicubic', 'lanczos']),
-    'how pictures are resized',
-  ).optional(),
+  interpolation: describe(interpolation, 'how pictures are resized').optional(),
   pick: describe(
     z.enum(['fetch', 'image']),
     'when the template of a picture is drawn: at every fetch (diffusers), or once for the whole run (A1111)',
@@ -127,6 +128,29 @@ const saveSchema = z.strictObject({
     whole(1),
     'save the state, and the result so far, each so many steps',
     '--save-every <steps>',
+  ).optional(),
+});
+
+const validationSchema = z.strictObject({
+  images: describe(
+    path,
+    'folder of pictures that nothing is trained on, with captions as in data.images',
+    '--validation-images <dir>',
+  ),
+  every: describe(
+    whole(1),
+    'measure the loss on them each so many steps; it is measured before the first step and after the last in any case',
+    '--validate-every <steps>',
+  ).optional(),
+  draws: describe(
+    whole(1).max(1000),
+    'timesteps at which each of them is denoised; 8 by default',
+  ).optional(),
+  template: describe(templates, 'their captions, as in data; that of data by default').optional(),
+  resolution: describe(resolution, 'their size, as in data; that of data by default').optional(),
+  interpolation: describe(
+    interpolation,
+    'how they are resized; as the pictures of data by default',
   ).optional(),
 });
 
@@ -258,6 +282,10 @@ export const commonSchema = z.strictObject({
   ).optional(),
   save: describe(saveSchema, 'what is saved').optional(),
   preview: describe(previewSchema, 'pictures drawn while training').optional(),
+  validation: describe(
+    validationSchema,
+    'pictures that are kept back, on which the loss is measured now and then: the validation loss',
+  ).optional(),
 });
 
 /** The settings that every method has. A recipe holds those of its method beside them. */

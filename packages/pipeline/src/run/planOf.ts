@@ -5,6 +5,7 @@ import type { ResolvedRecipe } from '../recipe/composition.ts';
 import type { Base } from '../training/base.ts';
 import { some, type TrainGraph } from '../training/trainGraph.ts';
 import type { Attached } from '../training/trainables.ts';
+import type { Validator } from '../validation/validator.ts';
 import type { Plan } from './run.ts';
 
 /** What a run is going to do. Nothing is computed: the graph is planned. */
@@ -20,8 +21,10 @@ export function planOf(parts: {
   readonly source: BatchSource;
   readonly ends: readonly number[];
   readonly picture: { readonly width: number; readonly height: number } | undefined;
+  readonly validator: Validator | undefined;
 }): Plan {
-  const { recipe, base, adapters, attached, train, memory, source, ends, picture } = parts;
+  const { recipe, base, adapters, attached, train, memory, source, ends, picture, validator } =
+    parts;
   const shapes = new Map(attached.trainables.map(({ name, initial }) => [name, initial.shape]));
   const trained = new Map(train.trained.map((name) => [name, shapes.get(name)!]));
   const silent = [...shapes.keys()].filter((name) => !trained.has(name));
@@ -30,7 +33,7 @@ export function planOf(parts: {
       ? ends
       : [...ends, Math.floor(source.microSteps / recipe.accumulate)];
   const most = limits.length === 0 ? undefined : Math.min(...limits);
-  const warnings = [...parts.warnings, ...source.warnings];
+  const warnings = [...parts.warnings, ...source.warnings, ...(validator?.warnings ?? [])];
   const { rescaleBetasZeroSnr, predictionType } = base.schedule.config;
   if (rescaleBetasZeroSnr && predictionType === 'epsilon')
     warnings.push(
@@ -59,6 +62,10 @@ export function planOf(parts: {
     batch: source.size,
     data: source.counts,
     size: picture && { width: picture.width, height: picture.height },
+    validation: validator && {
+      pictures: validator.pictures,
+      timesteps: validator.timesteps.length,
+    },
     most,
     notes: base.notes,
     warnings,

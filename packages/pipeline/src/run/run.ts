@@ -23,6 +23,8 @@ export interface Plan {
   readonly data: DataCounts | undefined;
   /** Pixels of the pictures; undefined where a record gives latents. */
   readonly size: { readonly width: number; readonly height: number } | undefined;
+  /** Pictures that are kept back, and timesteps at which each of them is denoised; undefined where none are. */
+  readonly validation: { readonly pictures: number; readonly timesteps: number } | undefined;
   /** Steps that there are: until the recipe's rates run out or the record ends; undefined: as many as are asked for. */
   readonly most: number | undefined;
   /** For people: where the base's settings came from. */
@@ -33,6 +35,12 @@ export interface Plan {
 
 /** What a step says, and what was written after it. */
 export interface Report extends StepReport {
+  /** Wall time of all steps that led here, this one included, added up over resumes. */
+  readonly elapsed: number;
+  /** The validation loss after this step, where it is due: each `validation.every` steps, and after the last of the run (of this call, where the recipe says no number of steps). */
+  readonly validationLoss?: number;
+  /** The same before this step, where it is the first one, or the step before was interrupted. */
+  readonly validationLossBefore?: number;
   /** Files and folders that this step wrote: state, result so far, previews. */
   readonly written: readonly string[];
 }
@@ -66,7 +74,8 @@ export interface Run extends AsyncDisposable {
     },
   ): AsyncGenerator<Report, void, undefined>;
   /**
-   * Writes what was trained; the extension chooses the layout. With several adapters each has a file of its own, `STEM.ADAPTER.EXTENSION`.
+   * Writes what was trained; the extension chooses the layout. With several adapters each has a file of its own, `STEM.ADAPTER.EXTENSION`. Where the run has a folder, `summary.json`
+   * in it says what the run came to (`Summary`).
    *
    * @param path by default the recipe's `save.out`
    * @returns the files
@@ -92,12 +101,31 @@ export interface Run extends AsyncDisposable {
   dispose(): Promise<void>;
 }
 
-/** The lines that a step writes to `metrics.jsonl`, and that `sdft train --json` prints: one for each micro-step. */
-export const metricLines = ({ step, losses, lr, gradNorm }: StepReport): object[] =>
-  losses.map((loss, micro) => ({
-    step,
-    ...(losses.length > 1 && { microStep: (step - 1) * losses.length + micro }),
-    loss,
-    lr,
-    gradNorm,
-  }));
+/** The lines that a step writes to `metrics.jsonl`, and that `sdft train --json` prints: one for each micro-step, and one for each validation loss before and after it. */
+export function metricLines(report: Report): object[] {
+  const { step, losses, lr, gradNorm, validationLoss, validationLossBefore } = report;
+  const { elapsed } = report;
+  return [
+    ...(validationLossBefore === undefined
+      ? []
+      : [validationLine(step - 1, validationLossBefore, elapsed - report.seconds)]),
+    ...losses.map((loss, micro) => ({
+      step,
+      ...(losses.length > 1 && { microStep: (step - 1) * losses.length + micro }),
+      loss,
+      lr,
+      gradNorm,
+      seconds: toMilliseconds(elapsed),
+    })),
+    ...(validationLoss === undefined ? [] : [validationLine(step, validationLoss, elapsed)]),
+  ];
+}
+
+/** The line of the validation loss after a step, `elapsed` seconds into the run. */
+export const validationLine = (step: number, validationLoss: number, elapsed: number): object => ({
+  step,
+  validationLoss,
+  seconds: toMilliseconds(elapsed),
+});
+
+const toMilliseconds = (seconds: number): number => Math.round(1000 * seconds) / 1000;

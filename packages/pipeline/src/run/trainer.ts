@@ -83,6 +83,7 @@ export class Trainer {
   #initial: Record<string, StateValue>;
   #executable: Promise<Executable> | undefined;
   #step = 0;
+  #version = 0;
   #next: { readonly k: number; readonly inputs: Promise<HostArrays> } | undefined;
   #silent = 0;
   /** Trained tensors that no gradient has reached yet, and the steps that were watched. */
@@ -120,6 +121,11 @@ export class Trainer {
   /** Steps done. */
   get step(): number {
     return this.#step;
+  }
+
+  /** Changes whenever what is trained does. */
+  get version(): number {
+    return this.#version;
   }
 
   /** Compiles the training graph, if that has not been done. */
@@ -192,6 +198,7 @@ export class Trainer {
       this.#listen(gradNorm);
     }
     this.#step++;
+    this.#version++;
     return {
       step: this.#step,
       loss: losses.reduce((sum, loss) => sum + loss, 0) / accumulate,
@@ -261,6 +268,7 @@ export class Trainer {
     else this.#initial = Object.fromEntries(states);
     if (this.#lossScale && lossScale) this.#lossScale = LossScale.from(valueOf(lossScale));
     this.#step = step;
+    this.#version++;
     this.#next = undefined;
   }
 

@@ -1,6 +1,7 @@
 import { totalmem } from 'node:os';
 import { nullBackend } from '@sdft/tensor';
 import { describe, expect, it } from 'vitest';
+import { AdaptedNetworks } from '../../src/encoding/adaptedNetworks.ts';
 import { Executables } from '../../src/encoding/executables.ts';
 import { nothing } from '../../src/encoding/graphs.ts';
 import { Generator } from '../../src/generation/generator.ts';
@@ -52,7 +53,10 @@ describe('room for a step', () => {
       /this machine has 16.0 GB/,
     );
     const opened = await openBase(base);
-    const generator = new Generator(opened, new Executables(nullBackend, 0), nothing, {});
+    const generator = new Generator(
+      new AdaptedNetworks(opened, new Executables(nullBackend, 0), nothing),
+      {},
+    );
     const [small, large] = [
       await generator.memory('a', { size: 64 }),
       await generator.memory('a', { size: 256 }),
