@@ -68,6 +68,8 @@ export {
   attention,
   type Backend,
   concat,
+  customOp,
+  type CustomOp,
   gelu,
   geglu,
   groupNorm,

@@ -9,11 +9,20 @@ export type {
 export { gelu, geglu, quickGelu, silu } from './composites/activations.ts';
 export { attention, softmax } from './composites/attention.ts';
 export { type Composite, composite, type GradientCall } from './composites/define.ts';
+export { customOp, type CustomOp } from './custom/define.ts';
 export { groupNorm, layerNorm } from './composites/norms.ts';
 export { squaredNorms } from './composites/squaredNorms.ts';
 export { internal, unreachable, UserError } from './errors.ts';
 export { grad } from './grad/grad.ts';
-export type { ConvAttributes, DType, Graph, Shape, TensorType } from './graph/types.ts';
+export type {
+  ConvAttributes,
+  DType,
+  Graph,
+  KernelInput,
+  KernelThis,
+  Shape,
+  TensorType,
+} from './graph/types.ts';
 export { apply, literal, type TensorLike, Tensor } from './trace/tensor.ts';
 export { arange, concat, full, stack, trace, type Traced, type Tracer } from './trace/trace.ts';
 export type { StorageType, Weight } from './weight.ts';

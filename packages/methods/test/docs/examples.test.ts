@@ -24,6 +24,7 @@ for (const name of readdirSync(pictures)
 
 test.for([
   ['docs/methods/write-your-own.md', 'writeYourOwn.ts', 'steps(200)', '**.to_v.scale'],
+  ['docs/custom-kernels.md', 'customKernel.ts', 'steps(200)', '**.to_v.down'],
   ['packages/methods/README.md', 'readme.ts', 'steps(2000)', '<boy>'],
 ] as const)('%s shows what runs', ([document, file, steps, learned]) => {
   const code = readFileSync(pathOf(`packages/methods/test/docs/${file}`), 'utf8').replace(

@@ -1,4 +1,5 @@
 /** @file Composites: functions with a name, defined in primitives, that a backend may have a kernel for and that may bring their own gradient. */
+import { UserError } from '../errors.ts';
 import { GraphBuilder } from '../graph/builder.ts';
 import type { CompositeDefinition, NodeSink, Options, TensorType } from '../graph/types.ts';
 import { Tensor } from '../trace/tensor.ts';
@@ -78,6 +79,13 @@ function typesOf(
   const types = scratch
     .at(inputs[0]!.builder.path, () => definition.expand(scratch, stand, options))
     .map((id) => ({ shape: scratch.node(id).shape, dtype: scratch.node(id).dtype }));
+  for (let id = 0; id < scratch.size; id++) {
+    const node = scratch.node(id);
+    if (node.op === 'custom')
+      throw new UserError(
+        `the composite ${definition.name} uses customOp ${node.attrs.definition.name}; a composite is made of primitives: call the operation outside of it`,
+      );
+  }
   earlier.set(key, types);
   return types;
 }

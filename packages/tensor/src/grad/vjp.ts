@@ -1,7 +1,7 @@
 /** @file How a cotangent flows back through each primitive: one exhaustive table. */
-import { internal } from '../errors.ts';
+import { failureIn, internal } from '../errors.ts';
 import type { Attributes, Primitive } from '../graph/types.ts';
-import { apply, type Tensor } from '../trace/tensor.ts';
+import { apply, Tensor } from '../trace/tensor.ts';
 
 export interface VjpCall<P extends Primitive> {
   readonly inputs: readonly Tensor[];
@@ -158,4 +158,17 @@ export const vjpRules: { [P in Primitive]: VjpRule<P> } = {
   barrier: ({ cotangent: c }) => [c],
   composite: elsewhere,
   part: elsewhere,
+  custom: ({ inputs, cotangent, attrs: { definition } }) => {
+    const { builder } = cotangent;
+    if (!definition.vjp)
+      throw failureIn(
+        `customOp ${definition.name}`,
+        builder.path,
+      )(
+        'a gradient has to flow through it, and it has none: give it one (gradient: (upstream, ...inputs) => [...]), or cut its inputs off with stopGradient()',
+      );
+    return definition
+      .vjp(builder, { inputs: inputs.map(({ id }) => id), cotangent: cotangent.id })
+      .map((back) => (back === undefined ? undefined : new Tensor(builder, back)));
+  },
 };

@@ -51,6 +51,8 @@ function describe(node: AnyNode): { name: string; attributes: string[]; types: T
       const { definition, options, outputs } = node.attrs;
       return { name: definition.name, attributes: showAttributes(options), types: [...outputs] };
     }
+    case 'custom':
+      return { name: `custom ${node.attrs.definition.name}`, attributes: [], types };
     default:
       return { name: node.op, attributes: showAttributes(node.attrs), types };
   }

@@ -258,6 +258,7 @@ const rules: { [P in Primitive]: Rule<Attributes[P]> } = {
   part: () => {
     throw internal('the type of a part comes from its composite');
   },
+  custom: (_, { shape }) => ({ shape, dtype: 'f32' }),
 };
 
 function sameTypes(

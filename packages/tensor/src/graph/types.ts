@@ -87,6 +87,8 @@ export interface Attributes {
     readonly outputs: readonly TensorType[];
   };
   part: { readonly index: number };
+  /** A function of the researcher's own that says what one element of the result is (custom/define.ts); f32 inputs of any shape. */
+  custom: { readonly definition: CustomDefinition; readonly shape: Shape };
 }
 
 export type Primitive = keyof Attributes;
@@ -107,6 +109,33 @@ export interface CompositeDefinition {
       wanted: readonly boolean[];
       options: Options;
     },
+  ) => (NodeId | undefined)[];
+}
+
+/** What a kernel of a custom operation finds in `this`. */
+export interface KernelThis<
+  C extends Readonly<Record<string, number>> = Readonly<Record<string, number>>,
+> {
+  /** Which element of the result it computes; x counts the last axis. */
+  readonly thread: { readonly x: number; readonly y: number; readonly z: number };
+  /** The lengths of the result's axes. */
+  readonly output: { readonly x: number; readonly y: number; readonly z: number };
+  readonly constants: C;
+}
+/** An input of a custom operation's kernel: nested arrays. */
+export type KernelInput = number[] | number[][] | number[][][];
+
+/** A custom operation: one function, as it is and as text. */
+export interface CustomDefinition {
+  readonly name: string;
+  readonly kernel: (this: KernelThis, ...inputs: KernelInput[]) => number;
+  readonly source: string;
+  readonly functions: readonly { readonly name: string; readonly source: string }[];
+  readonly constants: Readonly<Record<string, number>>;
+  /** The cotangent of each input (undefined: none flows), checked. Absent: it has none. */
+  readonly vjp?: (
+    builder: NodeSink,
+    call: { readonly inputs: readonly NodeId[]; readonly cotangent: NodeId },
   ) => (NodeId | undefined)[];
 }
 

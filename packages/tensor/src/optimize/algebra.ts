@@ -313,6 +313,7 @@ const rules: { [P in Primitive]: Rule<P> } = {
   barrier: asItIs,
   composite: asItIs,
   part: asItIs,
+  custom: asItIs,
 };
 
 /** A simpler node with the value of `node`, whose inputs are `inputs` now; undefined where there is none. */

@@ -14,7 +14,9 @@ import { uniform, uniformValue } from './uniform.ts';
 const LARGEST = 4096;
 
 const folded = (op: Primitive): boolean =>
-  !['input', 'weight', 'constant', 'stopGradient', 'barrier', 'composite', 'part'].includes(op);
+  ![
+    ...['input', 'weight', 'constant', 'stopGradient', 'barrier', 'composite', 'part', 'custom'],
+  ].includes(op);
 const nothing = { inputs: new Map(), weights: new Map() };
 
 /** The constant that `node` becomes, if its inputs are constants. */

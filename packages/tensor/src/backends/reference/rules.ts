@@ -1,4 +1,5 @@
 /** @file What each primitive means, in double precision: one exhaustive table. The other backends are held against it. */
+import { callForEach } from '../../custom/plain.ts';
 import { failureIn, internal } from '../../errors.ts';
 import {
   type DType,
@@ -263,6 +264,8 @@ export const rules: { [P in Primitive]: Rule<P> } = {
   barrier: same,
   composite: spelledOut,
   part: spelledOut,
+  custom: (node, inputs) =>
+    callForEach(node, inputs as readonly (Value & { data: Float64Array })[]),
 };
 
 /** The value of `node`, from those of its inputs. */

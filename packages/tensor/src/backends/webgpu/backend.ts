@@ -1,5 +1,7 @@
 /** @file The webgpu backend: a graph becomes WGSL kernels, one dispatch after the other, in a few buffers. */
 import type { Backend, CompileOptions, Executable, MemoryPlan } from '../../backend.ts';
+import { openTranslator } from '../../custom/gpujs.ts';
+import { hasCustom } from '../../custom/split.ts';
 import { UserError } from '../../errors.ts';
 import type { Graph } from '../../graph/types.ts';
 import { expandComposites } from '../../graph/walk.ts';
@@ -67,7 +69,8 @@ async function compileOn(
   const wanted = takeWeights(signature, weights);
   const first = [...takeStates(signature, state)];
   const spelled = prepare(graph, device.target, precision);
-  const program = lower(spelled, device.target, { precision });
+  const translator = hasCustom(graph) ? await openTranslator() : undefined;
+  const program = lower(spelled, device.target, { precision, translate: translator?.wgsl });
   const layout = layOut(program, device.target);
   const memory = memoryOf(layout);
   checkRoom(program, memory, device, bytes);

@@ -34,7 +34,7 @@ export interface Fusion {
 /** Nodes that a kernel of their own computes. */
 const heavy: ReadonlySet<Primitive> = new Set<Primitive>([
   ...(['reduceSum', 'reduceMax', 'matmul', 'conv2d', 'conv2dGradInput'] as const),
-  ...(['conv2dGradWeight', 'scatterAdd', 'composite', 'part'] as const),
+  ...(['conv2dGradWeight', 'scatterAdd', 'composite', 'part', 'custom'] as const),
 ]);
 const given = (node: AnyNode): boolean =>
   node.op === 'input' ||
@@ -124,7 +124,8 @@ export function fuse(graph: Graph, limits: FuseLimits): Fusion {
     if (n.op === 'matmul') for (const input of n.inputs) want(behind(input));
     if (n.op === 'conv2d' || n.op === 'conv2dGradInput' || n.op === 'conv2dGradWeight')
       for (const input of n.inputs) wantContiguous(input);
-    if (n.op === 'composite') for (const input of n.inputs) wantContiguous(input);
+    if (n.op === 'composite' || n.op === 'custom')
+      for (const input of n.inputs) wantContiguous(input);
     if (n.op === 'scatterAdd') for (const input of n.inputs) want(input);
     if (n.op === 'gather') {
       const table = behind(n.inputs[0]!);

@@ -1,4 +1,6 @@
 /** @file From a graph to a program: every node that lies in memory gets a tensor and the kernels that compute it. */
+import type { KernelCall } from '../../custom/gpujs.ts';
+import { callOf, type CustomNode } from '../../custom/kernels.ts';
 import { internal } from '../../errors.ts';
 import {
   type AnyNode,
@@ -11,6 +13,7 @@ import {
 import { needed } from '../../graph/walk.ts';
 import { givenIn } from '../../host/rowNumbers.ts';
 import { Body } from './body.ts';
+import { custom } from './custom.ts';
 import { fuse, type Fusion } from './fuse.ts';
 import type { Kernel, Plan, Storage, Target } from './kernel.ts';
 import { type Lowering, map } from './lowering.ts';
@@ -27,6 +30,8 @@ import { type Source, windowsOf, Writer } from './writer.ts';
 
 export interface LowerOptions {
   readonly precision: Precision;
+  /** Makes compute shaders of custom operations; needed where the graph has some. */
+  readonly translate?: ((call: KernelCall) => string) | undefined;
 }
 
 /** What computes a stored node; `end`: the node that is stored in its stead, after an epilogue. */
@@ -82,6 +87,7 @@ const rules: { [P in Primitive]: Rule } = {
   barrier: elementwise,
   composite: (at, id, end) => composite(at, id, [id], end),
   part: given,
+  custom,
 };
 
 const isGiven = (node: AnyNode): boolean =>
@@ -152,9 +158,11 @@ class Lowerer implements Lowering, Source {
   readonly #checkOf = new Map<NodeId, number>();
   /** The live parts of each composite. */
   readonly #parts = new Map<NodeId, NodeId[]>();
+  readonly #translate: LowerOptions['translate'];
   #faults: TensorId | undefined;
 
-  constructor(graph: Graph, target: Target, { precision }: LowerOptions) {
+  constructor(graph: Graph, target: Target, { precision, translate }: LowerOptions) {
+    this.#translate = translate;
     this.target = target;
     this.lineSize = target.kind === 'gpu' ? Math.min(256, target.workgroupSize) : 64;
     this.#graph = graph;
@@ -238,6 +246,10 @@ class Lowerer implements Lowering, Source {
   }
   push(step: ProgramStep): void {
     this.#steps.push(step);
+  }
+  translated(id: NodeId): string {
+    if (!this.#translate) throw internal('nothing translates custom operations here');
+    return this.#translate(callOf(this.node(id) as CustomNode, this.#graph));
   }
   grid(workgroups: number): [number, number] {
     const x = Math.min(workgroups, this.target.workgroups);

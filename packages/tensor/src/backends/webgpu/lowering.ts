@@ -15,6 +15,8 @@ export interface Lowering {
   /** The tensor in which a node lies. */
   stored(id: NodeId): TensorId;
   temporary(storage: Storage, size: number): TensorId;
+  /** The compute shader that gpu.js makes of a custom operation. */
+  translated(id: NodeId): string;
   /** So many workgroups, as a grid. */
   grid(workgroups: number): [number, number];
   push(step: ProgramStep): void;

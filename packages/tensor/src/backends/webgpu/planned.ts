@@ -40,7 +40,7 @@ import { type Source, windowsOf } from './writer.ts';
 type At = Lowering & Source;
 
 /** Whether one binding shows each of these tensors whole, as planned kernels need it. */
-const bindable = (at: At, tensors: readonly TensorId[]): boolean =>
+export const bindable = (at: At, tensors: readonly TensorId[]): boolean =>
   tensors.every((tensor) => windowsOf(at.tensor(tensor), at.target) === 1);
 
 /** Software drivers take longer to compile a fast kernel than a plain one takes for fewer multiplications than this. */
@@ -49,7 +49,7 @@ const formFor = ({ target }: At, multiplications: number): Form | undefined =>
   target.kind === 'software' && multiplications < FAST_ON_SOFTWARE ? { kind: 'naive' } : undefined;
 
 /** The tensor that holds a node's elements row-major, as they are or seen with another shape. */
-function whole(at: At, id: NodeId): TensorId {
+export function whole(at: At, id: NodeId): TensorId {
   const { source } = viewOf(
     (n) => at.node(n),
     id,

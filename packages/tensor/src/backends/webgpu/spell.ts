@@ -257,6 +257,7 @@ export const rules: { [P in Primitive]: Rule<P> } = {
   barrier: asItIs,
   composite: stored,
   part: stored,
+  custom: stored,
 };
 
 /** The element of `id` at `place`, by the rule of its primitive. */

@@ -53,7 +53,7 @@ export function storageOf(graph: Graph, precision: Precision): Storage[] {
   const half = (node: AnyNode, id: NodeId): boolean => {
     if (!live[id] || node.dtype !== 'f32' || exact.has(id) || sizeOf(node.shape) < LEAST)
       return false;
-    if (node.op === 'input' || node.op === 'constant') return false;
+    if (node.op === 'input' || node.op === 'constant' || node.op === 'custom') return false;
     if (node.op === 'part')
       return node.attrs.index === 0 || !carriesMoments(graph, node.inputs[0]!);
     if (node.op === 'reduceSum' || node.op === 'reduceMax')

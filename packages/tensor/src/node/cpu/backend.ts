@@ -1,6 +1,7 @@
 /** @file The cpu backend: a graph becomes one ONNX model, which ONNX Runtime runs in a thread of its own. */
 import { availableParallelism } from 'node:os';
 import type { Backend, CompileOptions, Executable } from '../../backend.ts';
+import { aroundCustomOps } from '../../custom/backend.ts';
 import { planMemory } from '../../graph/plan.ts';
 import type { Graph } from '../../graph/types.ts';
 import { signatureOf, takeStates, takeWeights } from '../../host/signature.ts';
@@ -50,8 +51,9 @@ export function cpu(options: CpuOptions = {}): Backend {
   };
   return {
     name: 'cpu',
-    compile: (graph, compileOptions = {}) =>
+    compile: aroundCustomOps((graph, compileOptions = {}) =>
       compileOn(runtime, graph, compileOptions, { ...options, onNotice: notice }),
+    ),
   };
 }
 

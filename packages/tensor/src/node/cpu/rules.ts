@@ -205,4 +205,7 @@ export const rules: { [P in Primitive]: LowerRule<Attributes[P]> } = {
   part: () => {
     throw internal('parts are named when their composite is lowered');
   },
+  custom: () => {
+    throw internal('custom operations are done between models');
+  },
 };

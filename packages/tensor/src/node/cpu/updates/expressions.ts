@@ -63,4 +63,5 @@ export const expressions: { readonly [P in Primitive]: Spelling<Attributes[P]> |
   barrier: undefined,
   composite: undefined,
   part: undefined,
+  custom: undefined,
 };
