@@ -1,5 +1,5 @@
 import { defineConfig } from 'vitest/config';
-import { shared } from './vitest.shared.ts';
+import { driver, shared } from './vitest.shared.ts';
 
 const SAMPLE = 0.01;
 
@@ -10,6 +10,7 @@ export default defineConfig(({ mode }) => ({
     ...shared.test,
     include: ['packages/*/test-long/**/*.test.ts'],
     fileParallelism: false,
+    env: driver,
     testTimeout: 6 * 3_600_000,
     outputFile: { json: '.cache/long-tests.json' },
     provide: { share: mode === 'sample' ? SAMPLE : 1 },

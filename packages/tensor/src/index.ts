@@ -32,6 +32,7 @@ export {
   planStep,
   type StepPlan,
 } from './backends/webgpu/report.ts';
+export type { PeakRow } from './backends/webgpu/peak.ts';
 export { nullBackend } from './backends/null/backend.ts';
 export { reference } from './backends/reference/backend.ts';
 export { valueOf } from './host/valueOf.ts';

@@ -31,23 +31,33 @@ const cards: readonly Card[] = [
   { name: 'H200', f32: 67e12, f16Matrix: 989e12, bandwidth: 4800e9, memory: 141e9 },
 ];
 
+/** Of what is held at the peak. */
+const MOST_ROWS = 10;
+
 /** Traces the step and plans it; prints the table of kernels. */
 export async function printStepPlan(options: PlanOptions, output: Output): Promise<void> {
   const plan = await planOf(options);
   const { architecture, method, size, batch, precision } = options;
   const { memory } = plan;
-  const rows = plan.kernels.map(({ kind, dispatches, codes, flops, bytes: moved }) => [
-    ...[kind, String(dispatches), String(codes)],
+  const rows = plan.kernels.map(({ kind, dispatches, codes, operations, flops, bytes: moved }) => [
+    ...[kind, String(dispatches), String(codes), String(operations)],
     ...[`${(flops / 1e9).toFixed(1)}`, bytes(moved)],
   ]);
+  const alive = plan.peak
+    .slice(0, MOST_ROWS)
+    .map(({ kind, storage, tensors, bytes: size }) => [
+      ...[`${kind}, ${storage}`, String(tensors), bytes(size), bytes(size / batch)],
+    ]);
   output.print(
-    `${method} on ${architecture}, ${size} px, batch ${batch}, ${precision}: ${plan.dispatches} dispatches of ${plan.codes} kernels, ${plan.fused.toFixed(2)} operations of the graph in each; ` +
+    `${method} on ${architecture}, ${size} px, batch ${batch}, ${precision}: ${plan.dispatches} dispatches of ${plan.codes} kernels; ${plan.operations} operations of the graph, of which ${(100 * plan.fused).toFixed(0)} % have no dispatch of their own; ` +
       `${(plan.flops / 1e12).toFixed(2)} TFLOP; ${bytes(plan.bytes)} moved, of which ${bytes(plan.leastBytes)} cannot be avoided`,
   );
   output.print(
     `memory: ${bytes(memory.total)} (weights ${bytes(memory.weights)}, states ${bytes(memory.state)}, activations ${bytes(memory.activations)}, ${bytes(memory.activations / batch)} a picture)`,
   );
-  for (const line of aligned([['kernel', 'dispatches', 'codes', 'GFLOP', 'bytes'], ...rows]))
+  const heads = ['kernel', 'dispatches', 'codes', 'operations', 'GFLOP', 'bytes'];
+  for (const line of aligned([heads, ...rows])) output.print(line);
+  for (const line of aligned([['at the peak, by', 'tensors', 'bytes', 'a picture'], ...alive]))
     output.print(line);
   const predicted = cards.map((card) => ({
     ...{ card: card.name, seconds: plan.seconds(card) },
@@ -57,10 +67,11 @@ export async function printStepPlan(options: PlanOptions, output: Output): Promi
     output.print(
       `${card}: ${fits ? '' : 'does not fit; '}at least ${seconds.toPrecision(2)} s a step, if every kernel ran at the card's most`,
     );
-  const { kernels, dispatches, codes, flops, bytes: moved, leastBytes, fused } = plan;
+  const { kernels, peak, dispatches, codes, operations, fused, flops, leastBytes } = plan;
+  const figures = { dispatches, codes, operations, fused, flops, bytes: plan.bytes, leastBytes };
   output.record({
     ...options,
-    plan: { memory, dispatches, codes, fused, flops, bytes: moved, leastBytes, kernels },
+    plan: { memory, ...figures, kernels, peak },
     predicted,
   });
 }

@@ -1,9 +1,11 @@
+/** @file Every recorded run of another program, repeated on webgpu, by default on a driver that computes on the processor. */
 import { webgpu } from '@sdft/tensor/node';
-import { describe, test } from 'vitest';
-import { caseNamed } from '../../test/replay/cases.ts';
-import { expectTrajectory } from '../../test/replay/trajectory.ts';
+import { test } from 'vitest';
+import { found, repetitions } from '../../../../vitest.long.ts';
+import { recorded, repeatAll } from './recorded.ts';
 
-describe('runs of the reference programs, repeated on webgpu', () => {
-  // One of diffusers' script, with rows of the text encoder's table that are trained, and micro-steps that are added up.
-  test('ti-accumulate', () => expectTrajectory(caseNamed('ti-accumulate'), webgpu()));
+test('recorded runs on webgpu', async ({ task }) => {
+  const count = repetitions(recorded.length);
+  await repeatAll(count, () => webgpu());
+  found(task, 0, `${count} of ${recorded.length} runs within the tolerance of each`);
 });

@@ -13,11 +13,13 @@ import { type Device, usage } from './device.ts';
 import { WebgpuExecutable } from './executable.ts';
 import { copyStates } from './halve.ts';
 import type { Target } from './kernel.ts';
-import { lower } from './lower.ts';
+import { lower, type LowerOptions } from './lower.ts';
 import { type ArenaKind, type Layout, layOut, megabytes } from './memory.ts';
+import { pack } from './packs.ts';
 import { type Program, tensorBytes } from './program.ts';
 import { hasKernel } from './planned.ts';
-import { remakeNorms } from './remake.ts';
+import { remake } from './remake.ts';
+import { schedule } from './schedule.ts';
 import type { Precision } from './storage.ts';
 import { pieces, type ReadWeight, readWhole } from './upload.ts';
 
@@ -34,12 +36,16 @@ const UPLOAD = 256 * 2 ** 20;
 
 /** A graph as it is lowered: composites spelled out but for those that have kernels, optimized. */
 export function prepare(graph: Graph, target: Target, precision: Precision): Graph {
-  const spelled = expandComposites(remakeNorms(graph), (node, inputs) =>
+  const spelled = expandComposites(remake(graph), (node, inputs) =>
     hasKernel(node, inputs, target),
   );
   const optimized = optimize(spelled);
   return precision === 'f16' && target.f16 ? copyStates(optimized) : optimized;
 }
+
+/** What is run of a graph that has been prepared. */
+export const programOf = (prepared: Graph, target: Target, options: LowerOptions): Program =>
+  schedule(pack(lower(prepared, target, options), target));
 
 /** A backend on a device, which `connect` gives at each compile (the same one as long as it lives). */
 export function webgpuOn(connect: () => Promise<Device>, options: DeviceOptions = {}): Backend {
@@ -70,7 +76,7 @@ async function compileOn(
   const first = [...takeStates(signature, state)];
   const spelled = prepare(graph, device.target, precision);
   const translator = hasCustom(graph) ? await openTranslator() : undefined;
-  const program = lower(spelled, device.target, { precision, translate: translator?.wgsl });
+  const program = programOf(spelled, device.target, { precision, translate: translator?.wgsl });
   const layout = layOut(program, device.target);
   const memory = memoryOf(layout);
   checkRoom(program, memory, device, bytes);

@@ -52,7 +52,12 @@ export function custom(at: Lowering & Source, id: NodeId): void {
     ...inputs.map((_, index) => ({ kind: 'input' as const, index })),
     { kind: 'output' as const, index: 0 },
   ];
-  at.pushPlan({ steps: [{ kernel, slots }], scratch: [] }, inputs, [out], node.path);
+  at.pushPlan(
+    { steps: [{ kernel, slots }], scratch: [] },
+    { inputs, outputs: [out] },
+    node.path,
+    1,
+  );
 }
 
 /** Invocations of gpu.js's workgroups, along a line or along each side of a tile. */

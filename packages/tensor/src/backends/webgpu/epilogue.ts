@@ -11,6 +11,8 @@ export interface MadeEpilogue {
   readonly epilogue: Epilogue;
   /** The tensors of its operands. */
   readonly operands: readonly TensorId[];
+  /** Operations of the graph, that of the kernel included. */
+  readonly operations: number;
 }
 
 /** From the node `start`, which the kernel computes, to `end`, which is stored; undefined where they are one. */
@@ -18,6 +20,7 @@ export function epilogueOf(source: Source, start: NodeId, end: NodeId): MadeEpil
   if (start === end) return undefined;
   const { shape } = source.node(end);
   const tensors: TensorId[] = [];
+  let operations = 0;
   const write = (
     value: string,
     index: string,
@@ -29,7 +32,10 @@ export function epilogueOf(source: Source, start: NodeId, end: NodeId): MadeEpil
     };
     const writer = new Writer(source, [end], new Body(false), load);
     writer.give(start, value);
-    return writer.value(end, placeAt(shape, variable(index, sizeOf(shape))));
+    writer.computes(start);
+    const code = writer.value(end, placeAt(shape, variable(index, sizeOf(shape))));
+    operations = writer.operations;
+    return code;
   };
   const key = write('x', 'i', (k, at) => `o${k}[${at}]`);
   return {
@@ -42,5 +48,6 @@ export function epilogueOf(source: Source, start: NodeId, end: NodeId): MadeEpil
       code: (value, index, operands) => write(value, index, (k, at) => operands[k]!(at)),
     },
     operands: tensors,
+    operations,
   };
 }

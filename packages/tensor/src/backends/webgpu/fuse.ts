@@ -91,11 +91,32 @@ export function fuse(graph: Graph, limits: FuseLimits): Fusion {
   const fixed = (id: NodeId): boolean => stored[id]! || heavy.has(node(id).op);
   const uniform = (id: NodeId): boolean => node(id).op === 'constant' && !stored[id];
 
-  // What each would read and do if nothing between the heavy nodes were stored.
+  const wanted = new Set<NodeId>(outputs);
+  for (const [, root] of Object.entries(graph.updates)) if (!groupOf.has(root)) wanted.add(root);
+  const want = (id: NodeId): void => {
+    wanted.add(id);
+  };
+  /** The first tensor that is computed, behind what only moves elements. */
+  const behind = (id: NodeId): NodeId => viewOf(node, id, (n) => !isView(node(n))).source;
+  nodes.forEach((n, id) => {
+    if (!live[id]) return;
+    if (n.op === 'matmul') for (const input of n.inputs) want(behind(input));
+    if (n.op === 'conv2d' || n.op === 'conv2dGradInput' || n.op === 'conv2dGradWeight')
+      for (const input of n.inputs) wantContiguous(input);
+    if (n.op === 'composite' || n.op === 'custom')
+      for (const input of n.inputs) wantContiguous(input);
+    if (n.op === 'scatterAdd') for (const input of n.inputs) want(input);
+  });
+  function wantContiguous(id: NodeId): void {
+    const seen = viewOf(node, id, (n) => !isView(node(n)));
+    want(isContiguous(seen.view) && !uniform(seen.source) ? seen.source : id);
+  }
+
+  // What each would read and do if nothing but these and the heavy nodes were stored.
   const spread: ReadonlySet<NodeId>[] = [];
   const cost: number[] = [];
   nodes.forEach((n, id) => {
-    if (!live[id] || fixed(id)) {
+    if (!live[id] || fixed(id) || wanted.has(id)) {
       spread.push(new Set([id]));
       cost.push(0);
       return;
@@ -112,21 +133,8 @@ export function fuse(graph: Graph, limits: FuseLimits): Fusion {
     );
   });
 
-  const wanted = new Set<NodeId>(outputs);
-  for (const [, root] of Object.entries(graph.updates)) if (!groupOf.has(root)) wanted.add(root);
-  const want = (id: NodeId): void => {
-    wanted.add(id);
-  };
-  /** The first tensor that is computed, behind what only moves elements. */
-  const behind = (id: NodeId): NodeId => viewOf(node, id, (n) => !isView(node(n))).source;
   nodes.forEach((n, id) => {
     if (!live[id]) return;
-    if (n.op === 'matmul') for (const input of n.inputs) want(behind(input));
-    if (n.op === 'conv2d' || n.op === 'conv2dGradInput' || n.op === 'conv2dGradWeight')
-      for (const input of n.inputs) wantContiguous(input);
-    if (n.op === 'composite' || n.op === 'custom')
-      for (const input of n.inputs) wantContiguous(input);
-    if (n.op === 'scatterAdd') for (const input of n.inputs) want(input);
     if (n.op === 'gather') {
       const table = behind(n.inputs[0]!);
       if (!isView(node(table)) && cost[table]! > 0) want(table);
@@ -136,10 +144,6 @@ export function fuse(graph: Graph, limits: FuseLimits): Fusion {
       if (cost[repeated]! > CHEAP_REPEATED) want(repeated);
     }
   });
-  function wantContiguous(id: NodeId): void {
-    const seen = viewOf(node, id, (n) => !isView(node(n)));
-    want(isContiguous(seen.view) && !uniform(seen.source) ? seen.source : id);
-  }
 
   // Backwards: a node that only one kernel reads is part of it.
   const homes: ReadonlySet<string>[] = new Array<ReadonlySet<string>>(nodes.length);
@@ -203,6 +207,7 @@ export function fuse(graph: Graph, limits: FuseLimits): Fusion {
       n.op === 'matmul' ||
       n.op === 'conv2d' ||
       n.op === 'conv2dGradInput' ||
+      n.op === 'conv2dGradWeight' ||
       n.op === 'reduceSum' ||
       n.op === 'reduceMax' ||
       (n.op === 'composite' && takesEpilogue(n.attrs.definition.name)) ||

@@ -125,6 +125,7 @@ function concat(at: Lowering & Source, id: NodeId): void {
     const strides = stridesOf(node.shape);
     const target = affine(place, strides, start * strides[axis]!);
     writer.storeTensor(at.stored(id), body.bind(target.code), value, writer.isBool(id));
+    if (next === node.inputs.length) writer.computes(id);
     const [gx, gy] = at.grid(Math.ceil(size / at.lineSize));
     at.push(
       writer.finish({
@@ -218,6 +219,7 @@ class Lowerer implements Lowering, Source {
       outputs: results,
       copies,
       checks: this.#checks,
+      packs: [],
     };
   }
 
@@ -258,12 +260,15 @@ class Lowerer implements Lowering, Source {
 
   pushPlan(
     { steps, scratch }: Plan,
-    inputs: readonly TensorId[],
-    outputs: readonly TensorId[],
+    {
+      inputs,
+      outputs,
+    }: { readonly inputs: readonly TensorId[]; readonly outputs: readonly TensorId[] },
     path: string,
+    operations: number,
   ): void {
     const between = scratch.map((bytes) => this.temporary('u32', Math.ceil(bytes / 4)));
-    for (const { kernel, slots } of steps) {
+    for (const [n, { kernel, slots }] of steps.entries()) {
       const tensors = slots.map(({ kind, index }) =>
         kind === 'input' ? inputs[index]! : kind === 'output' ? outputs[index]! : between[index]!,
       );
@@ -275,6 +280,7 @@ class Lowerer implements Lowering, Source {
           bytes: tensorBytes(this.tensor(tensor)),
         })),
         path,
+        operations: n === steps.length - 1 ? operations : 0,
       });
     }
   }

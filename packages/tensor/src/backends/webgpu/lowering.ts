@@ -20,12 +20,12 @@ export interface Lowering {
   /** So many workgroups, as a grid. */
   grid(workgroups: number): [number, number];
   push(step: ProgramStep): void;
-  /** The steps of a plan, on these tensors. */
+  /** The steps of a plan, on these tensors. `operations`: of the graph, that they compute. */
   pushPlan(
     plan: Plan,
-    inputs: readonly TensorId[],
-    outputs: readonly TensorId[],
+    tensors: { readonly inputs: readonly TensorId[]; readonly outputs: readonly TensorId[] },
     path: string,
+    operations: number,
   ): void;
 }
 

@@ -24,19 +24,26 @@ export interface Lifetime {
   readonly to: number;
 }
 
-/** From the steps: given tensors from before the first, what is read at the end to after the last. */
+/** From the steps, but for tensors within others, which have none of their own: given tensors from before the first, what is read at the end to after the last. */
 export function lifetimesOf({
   tensors,
   steps,
   outputs,
   copies,
+  packs,
 }: Program): (Lifetime | undefined)[] {
   const from: (number | undefined)[] = tensors.map(({ origin }) =>
-    origin.kind === 'temporary' ? undefined : -1,
+    origin.kind === 'temporary' || (origin.kind === 'pack' && origin.of === 'working')
+      ? undefined
+      : -1,
   );
   const to: number[] = tensors.map(() => -1);
+  const within = new Map(
+    packs.flatMap(({ tensor, members }) => members.map((one) => [one.tensor, tensor] as const)),
+  );
   steps.forEach(({ operands }, at) => {
-    for (const { tensor } of operands) {
+    for (const operand of operands) {
+      const tensor = within.get(operand.tensor) ?? operand.tensor;
       from[tensor] ??= at;
       to[tensor] = at;
     }
@@ -47,7 +54,9 @@ export function lifetimesOf({
   tensors.forEach(({ origin }, id) => {
     if (origin.kind === 'faults') to[id] = end;
   });
-  return from.map((first, id) => (first === undefined ? undefined : { from: first, to: to[id]! }));
+  return from.map((first, id) =>
+    first === undefined || within.has(id) ? undefined : { from: first, to: to[id]! },
+  );
 }
 
 /** No arena grows beyond this, unless one tensor alone is larger: drivers give large pieces of memory less willingly. */
@@ -78,7 +87,9 @@ export function layOut(program: Program, { alignment, bufferBytes }: Target): La
   const arenas: { readonly kind: ArenaKind; bytes: number; readonly placed: Placed[] }[] = [];
   const regions: Region[] = [];
   const kindOf = (id: TensorId): ArenaKind => {
-    const { kind } = program.tensors[id]!.origin;
+    const { origin } = program.tensors[id]!;
+    if (origin.kind === 'pack') return origin.of;
+    const { kind } = origin;
     return kind === 'state'
       ? 'states'
       : kind === 'weight' || kind === 'constant'
@@ -108,12 +119,18 @@ export function layOut(program: Program, { alignment, bufferBytes }: Target): La
     regions[id] = { arena: arenas.length - 1, offset: 0 };
   };
   const forever: Lifetime = { from: -1, to: program.steps.length };
+  const within = new Set(program.packs.flatMap(({ members }) => members.map((m) => m.tensor)));
   const working = sized.filter(({ id }) => kindOf(id) === 'working');
   // What is there all the time stands side by side, in its own order.
-  for (const { id, bytes } of sized) if (kindOf(id) !== 'working') place(id, bytes, forever);
+  for (const { id, bytes } of sized)
+    if (kindOf(id) !== 'working' && !within.has(id)) place(id, bytes, forever);
   for (const { id, bytes } of working.sort((a, b) => b.bytes - a.bytes)) {
     const lifetime = lifetimes[id];
     if (lifetime) place(id, bytes, lifetime);
+  }
+  for (const { tensor, members } of program.packs) {
+    const { arena, offset } = regions[tensor]!;
+    for (const one of members) regions[one.tensor] = { arena, offset: offset + one.from };
   }
   return { regions, arenas: arenas.map(({ kind, bytes }) => ({ kind, bytes })) };
 }

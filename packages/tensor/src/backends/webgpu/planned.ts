@@ -98,7 +98,8 @@ export function matmul(at: At, id: NodeId, end: NodeId): void {
     at.target,
     formFor(at, sizeOf(node.shape) * k),
   );
-  at.pushPlan(plan, [a.tensor, b.tensor, ...(made?.operands ?? [])], [out], node.path);
+  const inputs = [a.tensor, b.tensor, ...(made?.operands ?? [])];
+  at.pushPlan(plan, { inputs, outputs: [out] }, node.path, made?.operations ?? 1);
 }
 
 type Conv = 'conv2d' | 'conv2dGradInput' | 'conv2dGradWeight';
@@ -136,7 +137,8 @@ function convolution<P extends Conv>(
       epilogue: made?.epilogue,
       form: (multiplications) => formFor(at, multiplications),
     });
-    at.pushPlan(made_, [...operands, ...(made?.operands ?? [])], [out], node.path);
+    const inputs = [...operands, ...(made?.operands ?? [])];
+    at.pushPlan(made_, { inputs, outputs: [out] }, node.path, made?.operations ?? 1);
   };
 }
 
@@ -296,5 +298,6 @@ export function composite(
     outputs: outputs.map((tensor) => storageOf(at, tensor)),
     epilogue: made?.epilogue,
   });
-  at.pushPlan(steps, [...inputs, ...(made?.operands ?? [])], outputs, node.path);
+  const all = [...inputs, ...(made?.operands ?? [])];
+  at.pushPlan(steps, { inputs: all, outputs }, node.path, made?.operations ?? 1);
 }

@@ -11,6 +11,8 @@ export type Origin =
   | { readonly kind: 'state'; readonly name: string; readonly type: TensorType }
   | { readonly kind: 'weight'; readonly name: string }
   | { readonly kind: 'constant'; readonly data: readonly number[]; readonly type: TensorType }
+  /** Other tensors, side by side. */
+  | { readonly kind: 'pack'; readonly of: 'states' | 'working' }
   /** What kernels say of row numbers that are none: two words for each entry of `checks`. Zero before each run. */
   | { readonly kind: 'faults' };
 
@@ -33,6 +35,19 @@ export interface ProgramStep {
   readonly operands: readonly Operand[];
   /** The layer that it belongs to, '' for none. */
   readonly path: string;
+  /** Operations of the graph that it computes, those that only move elements not counted; of an operation in several steps, the last has it. */
+  readonly operations: number;
+  /** Of a kernel whose threads each do one element of tensors of this size, and of tensors of one element: itself for another size. */
+  readonly elements?: {
+    readonly size: number;
+    readonly sized: (size: number) => Pick<Kernel, 'code' | 'workgroups'>;
+  };
+}
+
+/** Tensors that lie within another, which some steps see as a whole; `from` in bytes. */
+export interface Pack {
+  readonly tensor: TensorId;
+  readonly members: readonly { readonly tensor: TensorId; readonly from: number }[];
 }
 
 /** A row number that is computed: which operation reads the row, and how many there are. */
@@ -49,6 +64,7 @@ export interface Program {
   /** Done after all steps: next values that could not be written in place. */
   readonly copies: readonly { readonly from: TensorId; readonly to: TensorId }[];
   readonly checks: readonly RowCheck[];
+  readonly packs: readonly Pack[];
 }
 
 export const elementBytes: Readonly<Record<Storage, number>> = { f32: 4, f16: 2, i32: 4, u32: 4 };

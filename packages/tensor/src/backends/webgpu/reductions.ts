@@ -154,6 +154,7 @@ function kernel(
     if (partial !== undefined)
       writer.storeTensor(partial, parts > 1 ? `group.z * ${outer}u + o` : 'o', 'total');
     else {
+      writer.computes(id);
       if (end !== id) writer.give(id, 'total');
       const value = end === id ? 'total' : writer.value(end, placeAt(at.node(end).shape, o));
       writer.storeTensor(at.stored(end), 'o', value);
@@ -192,6 +193,7 @@ function serial(
   const i = variable('i', size);
   loops(writer, placeAt(node.shape, i), (a, b) => body.line(`acc = acc + ${a} * ${b};`));
   body.line('let total = acc;');
+  writer.computes(id);
   if (end !== id) writer.give(id, 'total');
   const value = end === id ? 'total' : writer.value(end, placeAt(at.node(end).shape, i));
   writer.storeTensor(at.stored(end), 'i', value);

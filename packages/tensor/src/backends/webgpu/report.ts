@@ -1,11 +1,11 @@
 /** @file What the webgpu backend would do with a graph, on a device that need not be there: dispatches, bytes, operations, and the least time that they take. */
 import type { MemoryPlan } from '../../backend.ts';
 import type { Graph } from '../../graph/types.ts';
-import { memoryOf, prepare } from './backend.ts';
+import { memoryOf, prepare, programOf } from './backend.ts';
 import type { Target } from './kernel.ts';
-import { lower } from './lower.ts';
 import { layOut } from './memory.ts';
-import { elementBytes, tensorBytes } from './program.ts';
+import { atPeak, kindOf, type PeakRow } from './peak.ts';
+import { elementBytes, type Program, tensorBytes } from './program.ts';
 import type { Precision } from './storage.ts';
 
 /** What a graphics card can do at most, as its maker says. */
@@ -26,6 +26,8 @@ export interface KernelRow {
   /** The first word of the kernels' names. */
   readonly kind: string;
   readonly dispatches: number;
+  /** Operations of the graph that they compute: more than dispatches where several are one kernel. One that two kernels compute, rather than one of them keeping it, counts twice. */
+  readonly operations: number;
   /** Different codes among them: what has to be compiled. */
   readonly codes: number;
   readonly flops: number;
@@ -37,29 +39,22 @@ export interface StepPlan {
   readonly memory: MemoryPlan;
   readonly dispatches: number;
   readonly codes: number;
-  /** Primitives of the graph that compute something, for each dispatch. */
+  readonly operations: number;
+  /** The share of operations that have no dispatch of their own, 0..1. */
   readonly fused: number;
   readonly flops: number;
   readonly bytes: number;
   /** What cannot be avoided: inputs, weights and states read once, outputs and next states written once. */
   readonly leastBytes: number;
   readonly kernels: readonly KernelRow[];
+  /** What lies among activations when they take most. */
+  readonly peak: readonly PeakRow[];
   /** Seconds of a step on a card: of each dispatch the longer of its operations and its bytes at the card's most, and what starting it costs. */
   seconds(card: Card): number;
 }
 
 /** Seconds between two dispatches that wait for each other: 2.0 us, measured on an H200 (benchmarks/results/gpu-device-h200.json). */
 const DISPATCH = 2e-6;
-const moves = new Set([
-  'reshape',
-  'permute',
-  'broadcast',
-  'slice',
-  'stopGradient',
-  'barrier',
-  'part',
-]);
-const given = new Set(['input', 'weight', 'constant']);
 
 /** A card as kernels see it: NVIDIA's limits, as an H200 reports them. */
 export const cardTarget: Target = {
@@ -82,16 +77,17 @@ export function planStep(
   { precision = 'f32', target = cardTarget }: { precision?: Precision; target?: Target } = {},
 ): StepPlan {
   const prepared = prepare(graph, target, precision);
-  const program = lower(prepared, target, { precision });
+  const program = programOf(prepared, target, { precision });
   const rows = new Map<string, { codes: Set<string> } & Omit<KernelRow, 'codes' | 'kind'>>();
-  for (const { kernel } of program.steps) {
-    const kind = /^\S+/.exec(kernel.name)![0];
-    const { codes, dispatches, flops, bytes } = rows.get(kind) ?? {
-      ...{ codes: new Set<string>(), dispatches: 0, flops: 0, bytes: 0 },
+  for (const { kernel, operations: own } of program.steps) {
+    const kind = kindOf(kernel.name);
+    const { codes, dispatches, operations, flops, bytes } = rows.get(kind) ?? {
+      ...{ codes: new Set<string>(), dispatches: 0, operations: 0, flops: 0, bytes: 0 },
     };
     rows.set(kind, {
       codes: codes.add(kernel.code),
       dispatches: dispatches + 1,
+      operations: operations + own,
       flops: flops + kernel.flops,
       bytes: bytes + kernel.bytes,
     });
@@ -101,16 +97,19 @@ export function planStep(
     .sort((a, b) => b.bytes - a.bytes);
   const sum = (of: (row: KernelRow) => number): number =>
     kernels.reduce((total, row) => total + of(row), 0);
-  const computing = prepared.nodes.filter(({ op }) => !moves.has(op) && !given.has(op)).length;
+  const operations = sum((row) => row.operations);
+  const computing = program.steps.filter((step) => step.operations > 0).length;
   return {
     memory: memoryOf(layOut(program, target)),
     dispatches: program.steps.length,
     codes: sum(({ codes }) => codes),
-    fused: computing / program.steps.length,
+    operations,
+    fused: 1 - computing / operations,
     flops: sum(({ flops }) => flops),
     bytes: sum(({ bytes }) => bytes),
     leastBytes: leastBytes(program),
     kernels,
+    peak: atPeak(program),
     seconds: (card) =>
       program.steps.reduce(
         (total, { kernel }) =>
@@ -128,7 +127,7 @@ export function planStep(
 /** As the kernels of matrix units call themselves. */
 const usesMatrixUnits = (name: string): boolean => / matrix /.test(name);
 
-function leastBytes({ tensors, outputs }: ReturnType<typeof lower>): number {
+function leastBytes({ tensors, outputs }: Program): number {
   const of = (kinds: readonly string[]): number =>
     tensors.reduce(
       (sum, tensor) => sum + (kinds.includes(tensor.origin.kind) ? tensorBytes(tensor) : 0),

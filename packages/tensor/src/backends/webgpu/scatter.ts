@@ -15,6 +15,7 @@ export function scatterAdd(at: Lowering, id: NodeId): void {
   map(at, id, `zeros`, () => (isFloat ? '0f' : '0i'));
 
   const writer = at.writer([]);
+  writer.computes(id);
   const { body } = writer;
   const threads = at.lineSize;
   const size = count * width;

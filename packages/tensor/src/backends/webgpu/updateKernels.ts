@@ -82,8 +82,9 @@ function writeTo(
 ): ProgramStep | undefined {
   const writer = at.writer([]);
   const { body } = writer;
+  const within = (elements: number): string => `if (i >= ${elements}u) { return; }`;
   body.line(`let i = (group.y * groups.x + group.x) * ${at.lineSize}u + local.x;`);
-  body.line(`if (i >= ${size}u) { return; }`);
+  body.line(within(size));
   const first = at.node([...roots.values()][0]!);
   const place = placeAt(first.shape, variable('i', size));
   const values = [...roots].map(
@@ -97,12 +98,21 @@ function writeTo(
   for (const [tensor, value, isBool] of values)
     writer.storeTensor(targets.get(tensor)!, own, value, isBool);
   if (writer.bindings > at.target.bindings) return undefined;
-  const [gx, gy] = at.grid(Math.ceil(size / at.lineSize));
-  return writer.finish({
+  const workgroups = (elements: number): [number, number, number] => [
+    ...at.grid(Math.ceil(elements / at.lineSize)),
+    1,
+  ];
+  const step = writer.finish({
     name: 'update',
     workgroup: [at.lineSize, 1],
-    workgroups: [gx, gy, 1],
+    workgroups: workgroups(size),
     flops: size * roots.size,
     path: first.path,
   });
+  const sized = (elements: number) => ({
+    code: step.kernel.code.replace(within(size), within(elements)),
+    workgroups: workgroups(elements),
+  });
+  const aligned = [...elsewhere].every((tensor) => at.tensor(tensor).size !== size);
+  return size > 1 && aligned ? { ...step, elements: { size, sized } } : step;
 }

@@ -1,6 +1,12 @@
 /** @file Movement of elements as strides: how a tensor lies in the one that it was made from. */
-import type { AnyNode, NodeId } from '../../graph/types.ts';
+import type { AnyNode, NodeId, Primitive } from '../../graph/types.ts';
 import { contiguous, reshapedView, type View } from './places.ts';
+
+/** What moves elements, or nothing at all, and computes none. */
+export const moves: ReadonlySet<Primitive> = new Set<Primitive>([
+  ...(['reshape', 'permute', 'broadcast', 'slice', 'stopGradient', 'barrier', 'part'] as const),
+  ...(['input', 'weight', 'constant'] as const),
+]);
 
 export interface Seen {
   readonly source: NodeId;

@@ -13,7 +13,7 @@ import {
   tensorBytes,
 } from './program.ts';
 import { spell, type Speller } from './spell.ts';
-import { viewOf } from './views.ts';
+import { moves, viewOf } from './views.ts';
 
 /** What a kernel is written from. */
 export interface Source {
@@ -53,6 +53,8 @@ export class Writer implements Speller {
   readonly #own: ReadonlySet<NodeId>;
   /** Values that stand for nodes at any place: the result of a reduction, for what is done to it. */
   readonly #given = new Map<NodeId, string>();
+  /** What it computes. */
+  readonly #computed = new Set<NodeId>();
 
   readonly #loader: ((tensor: TensorId, at: string) => string) | undefined;
 
@@ -78,6 +80,16 @@ export class Writer implements Speller {
     this.#given.set(id, value);
   }
 
+  /** Says that the kernel computes `id`, where it is not spelled as an expression. */
+  computes(id: NodeId): void {
+    this.#computed.add(id);
+  }
+
+  /** How many operations of the graph it computes. */
+  get operations(): number {
+    return this.#computed.size;
+  }
+
   value(id: NodeId, place: Place): string {
     const given = this.#given.get(id);
     if (given !== undefined) return given;
@@ -89,6 +101,7 @@ export class Writer implements Speller {
       );
       if (seen.source !== id && this.#isLoaded(seen.source) && !this.#given.has(seen.source))
         return this.#load(seen.source, affine(place, seen.view.strides, seen.view.offset));
+      if (!moves.has(this.node(id).op)) this.computes(id);
       return this.body.remember(`${id} ${keyOf(place)}`, () => spell(id, place, this));
     }
     return this.#load(id, flatOf(place));
@@ -199,6 +212,7 @@ export class Writer implements Speller {
       },
       operands,
       path: kernel.path,
+      operations: this.operations,
     };
   }
 
