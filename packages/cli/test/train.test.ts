@@ -1,5 +1,6 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { isAbsolute, join } from 'node:path';
+import { parseRecipe } from '@sdft/methods';
 import { describe, expect, test } from 'vitest';
 import { version } from '../src/version.ts';
 import { withNaN } from './damage.ts';
@@ -108,6 +109,9 @@ test('pictures that are kept back say how the run goes', async () => {
   for (const [step, loss] of losses)
     expect(ended.stderr).toContain(`step ${step}: validation loss ${loss}\n`);
   expect(readFileSync(at('runs/kept/metrics.jsonl'), 'utf8')).toBe(ended.stdout);
+  const { validation } = parseRecipe(readFileSync(at('runs/kept/recipe.yaml'), 'utf8'));
+  expect(validation).toMatchObject({ every: 1, draws: 8 });
+  expect(isAbsolute(validation!.images)).toBe(true);
   const summary = JSON.parse(readFileSync(at('runs/kept/summary.json'), 'utf8')) as object;
   expect(summary).toMatchObject({
     ...{ base: { name: 'nano' }, method: 'textual-inversion', parameters: 160, steps: 2 },

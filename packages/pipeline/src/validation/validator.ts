@@ -38,7 +38,7 @@ interface HeldOut {
  * The validation loss: the mean of (prediction - target)^2 over all elements, pictures and timesteps, where the target is noise or v, as the base says (Ho et al. 2020, equation 14; Salimans and
  * Ho 2022). Nothing in it is left to chance: latents are the means of their posteriors, scaled; timestep i of K is floor((i + 0.5) T / K); the noise is a function of file name and timestep alone;
  * picture i has template i, modulo their number. It is not weighted, and nothing is mirrored or dropped. So two runs on the same base, pictures and captions can be compared by it,
- * whatever they train and from whichever seed.
+ * whatever they train and from whichever seed. Weights that are trained are multiplied by other kernels than frozen ones, which may move the loss by 1e-7 of itself.
  */
 export class Validator {
   /** What a person may want to know about the pictures. */
