@@ -25,7 +25,7 @@ export { constant, copyOf, normal, uniform, zeros } from './initial.ts';
 export { type OtherSettings, type Pipeline, pipeline } from './builder/pipeline.ts';
 export type { LongPrompts, PromptSyntax } from './encoding/prompts.ts';
 export type { Generated } from './generation/generator.ts';
-export type { GenerateOptions } from './generation/settings.ts';
+export { type GenerateOptions, pictureSize } from './generation/settings.ts';
 export { assembleRun, type RunOptions } from './node/assembleRun.ts';
 export { buildRun } from './node/buildRun.ts';
 export {

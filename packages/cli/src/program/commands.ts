@@ -30,6 +30,11 @@ export const commands: readonly CommandEntry[] = [
     load: async () => (await import('../commands/upscale.ts')).upscaleCommand,
   },
   {
+    name: 'compare',
+    summary: 'hold runs beside each other on one page: pictures, losses and figures',
+    load: async () => (await import('../commands/compare.ts')).compareCommand,
+  },
+  {
     name: 'inspect',
     summary: 'say what a file or folder is and what it holds; never executes anything in it',
     load: async () => (await import('../commands/inspect.ts')).inspectCommand,

@@ -1,1 +1,5 @@
-export { readMetrics } from './readMetrics.ts';
+export { commandLine } from './command.ts';
+export { type CompareOptions, compareRuns, type Progress } from './compareRuns.ts';
+export { BASE, type ComparisonOptions } from './comparison.ts';
+export { Parts } from './parts.ts';
+export { type FinishedRun, type GivenRun, readRun } from './readRun.ts';

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { parseMetrics } from '../src/runs/metrics.ts';
+import { parseMetrics } from '../../src/runs/metrics.ts';
 
 test('micro-steps are averaged, validation is a curve of its own', () => {
   const { training, validation, unreadable } = parseMetrics(

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { html } from '../src/page/html.ts';
+import { html } from '../../src/page/html.ts';
 
 const page = (title: string): string => String(html`<p title="${title}">${title}</p>`);
 
