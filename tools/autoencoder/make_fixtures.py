@@ -25,6 +25,7 @@ STEPS, BATCH, SIDE, LR, FIRST = 3, 1, 32, 1e-4, 4
 CASES = {
     "l1": {"pixelLoss": "l1", "gradientWeight": 0.5, "klWeight": 0.01},
     "decoder": {"at": "vae.decoder.**", "pixelLoss": "l2", "gradientWeight": 0.25, "klWeight": 0},
+    "psnr": {"at": "vae.decoder.**", "pixelLoss": "psnr", "gradientWeight": 0.25, "klWeight": 0},
 }
 
 
@@ -35,7 +36,10 @@ def loss_of(vae, settings, pixels, noise):
     per_picture = lambda x: measure(x).mean(dim=[1, 2, 3])  # noqa: E731
     slopes = per_picture(difference.diff(dim=2)) + per_picture(difference.diff(dim=3))
     divergence = posterior.kl() / noise[0].numel()
-    return (per_picture(difference) + settings["gradientWeight"] * slopes + settings["klWeight"] * divergence).mean()
+    loss = per_picture(difference) + settings["gradientWeight"] * slopes
+    if settings["pixelLoss"] == "psnr":
+        loss = torch.log(loss + 1.6e-10)
+    return (loss + settings["klWeight"] * divergence).mean()
 
 
 def train(settings, steps, dtype):

@@ -2,10 +2,13 @@ import type { Objective } from '@sdft/pipeline';
 import type { Tensor } from '@sdft/tensor';
 import { UserError } from '@sdft/tensor';
 
-export const pixelLosses = ['l1', 'l2'] as const;
+export const pixelLosses = ['l1', 'l2', 'psnr'] as const;
+
+/** Added to mean squares before their logarithm, so that a perfect picture has one; about 104 dB. */
+const TINY = 1.6e-10;
 
 export interface ReconstructOptions {
-  /** What becomes of each difference between pixels in -1..1: `l1`, its size, which keeps edges sharp, or `l2`, its square. Default `l1`. */
+  /** What becomes of each difference between pixels in -1..1: `l1`, its size, which keeps edges sharp, or `l2`, its square. `psnr`: the square, and of each picture's loss the logarithm, so that the mean peak signal-to-noise ratio is what is learned. Default `l1`. */
   readonly pixelLoss?: (typeof pixelLosses)[number] | undefined;
   /**
    * How much the differences between neighbouring pixels count, in the same measure, against the pixels themselves: lines and edges are learned sooner (Mathieu et al. 2016,
@@ -43,6 +46,7 @@ export function reconstruct(options: ReconstructOptions = {}): Objective {
       const slopes = [2, 3].map((axis) => measure(slope(difference, axis)).mean([1, 2, 3]));
       loss = loss.add(slopes[0]!.add(slopes[1]!).mul(gradientWeight));
     }
+    if (pixelLoss === 'psnr') loss = loss.add(TINY).log();
     if (klWeight === 0) return loss;
     const divergence = mean.square().add(logvar.exp()).sub(logvar).sub(1).mul(0.5);
     return loss.add(divergence.mean([1, 2, 3]).mul(klWeight));

@@ -125,7 +125,8 @@ export const reconstructSettings = z.strictObject({
     .enum(pixelLosses)
     .meta({
       flag: '--pixel-loss <name>',
-      description: 'what becomes of each difference between pixels: its size (l1), or its square',
+      description:
+        'what becomes of each difference between pixels: its size (l1), or its square (l2); psnr is the logarithm of squares',
     })
     .optional(),
   gradientWeight: z
