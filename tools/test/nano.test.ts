@@ -5,11 +5,14 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expectedTensors } from '@sdft/models';
 import { readTokenizer } from '@sdft/models/node';
+import { draws } from '@sdft/tensor';
 import { afterAll, describe, expect, test } from 'vitest';
 import type { Artist } from '../nano/data/artwork.ts';
 import { captionOf } from '../nano/data/captions.ts';
 import { packed, type PackedPicture, readPack, SIDE } from '../nano/data/pack.ts';
-import { autoencoderVariant, baseVariant } from '../nano/data/variants.ts';
+import { classifierVariant } from '../nano/classifier/variants.ts';
+import { splitOf } from '../nano/classifier/pictures.ts';
+import { autoencoderVariant, baseVariant, decoderVariant } from '../nano/data/variants.ts';
 import { nano } from '../nano/model/architecture.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'sdft-nano-'));
@@ -50,6 +53,50 @@ test('variants of pictures are functions of their number; the first one of the b
   const [a, b] = [3, 4].map((variant) => autoencoderVariant(picture(1), 'boy', variant));
   expect(autoencoderVariant(picture(1), 'boy', 3)).toEqual(a);
   expect(a).not.toEqual(b);
+});
+
+test('half of what the decoder learns are pictures as they are, and each variant differs', () => {
+  const made = Array.from({ length: 24 }, (_, v) => String(decoderVariant(picture(1), 'boy', v)));
+  expect(new Set(made).size).toBe(24);
+  const plain = [0, 4, 8, 12, 16].map((v) => String(autoencoderVariant(picture(1), 'boy', v)));
+  expect(made.slice(0, 9).filter((one) => plain.includes(one))).toHaveLength(5);
+});
+
+describe('the classifier learns from', () => {
+  test('no pair that is kept back, and not from all drawings of the unseen artist', () => {
+    const names = Array.from({ length: 200 }, (_, i) => `concept-${i}`);
+    const pictures = names.flatMap((concept): PackedPicture[] => [
+      { ...boy, concept, label: concept, use: concept.endsWith('7') ? 'kept pair' : 'base' },
+      {
+        ...boy,
+        concept,
+        artist: 'outline',
+        use: concept.endsWith('3') ? 'kept outline' : 'autoencoder',
+      },
+    ]);
+    const { train, pairs, outlines } = splitOf({ pictures, pixels: () => picture(1) });
+    expect(pairs.map((index) => pictures[index]!.use)).toEqual(Array(20).fill('kept pair'));
+    expect(outlines.length).toBeGreaterThan(25);
+    expect(outlines.length).toBeLessThan(60);
+    expect(train.filter((index) => pictures[index]!.use.startsWith('kept'))).toEqual([]);
+    expect(train.length + pairs.length + outlines.length).toBe(400);
+  });
+
+  test('variants within -1..1 that are functions of their number, on paper that stays white', () => {
+    const variant = (counter: number, from = picture(1)) => {
+      const to = new Float32Array(3 * SIDE * SIDE);
+      classifierVariant(from, to, draws(0), 'variant', counter);
+      return to;
+    };
+    expect(variant(3)).toEqual(variant(3));
+    expect(variant(3)).not.toEqual(variant(4));
+    for (let counter = 0; counter < 20; counter++)
+      expect(Math.max(...variant(counter).map(Math.abs))).toBeLessThanOrEqual(1);
+    const paper = Array.from({ length: 20 }, (_, v) => variant(v, picture(1).fill(255)));
+    expect(
+      Math.min(...paper.map((one) => one.reduce((a, x) => a + x, 0) / one.length)),
+    ).toBeGreaterThan(0.8);
+  });
 });
 
 test('the vocabulary is numbered as CLIP numbers its own, and knows the word of every artist', async () => {

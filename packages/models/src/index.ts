@@ -7,6 +7,10 @@ export type {
   VaeConfig,
 } from './config.ts';
 export { stableDiffusionSchedule } from './config.ts';
+export { conv2d, type Conv2dOptions } from './layers/conv2d.ts';
+export { linear } from './layers/linear.ts';
+export { groupNorm } from './layers/norms.ts';
+export { resnetBlock, type ResnetOptions } from './layers/resnetBlock.ts';
 export { layersOf, parametersOf } from './layersOf.ts';
 export { type Apply, type Layer, type Patches, type ReadParameter, Scope } from './scope.ts';
 export { unetLayers } from './unet/layers.ts';

@@ -1,6 +1,6 @@
-import { existsSync, readFileSync, readdirSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync, statSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { attributions, model, outline } from '../src/index.ts';
+import { attributions, classifier, heldOut, model, outline } from '../src/index.ts';
 
 const json = (path: string): Record<string, unknown> =>
   JSON.parse(readFileSync(new URL(path, model), 'utf8')) as Record<string, unknown>;
@@ -63,6 +63,29 @@ describe('the outline pictures', () => {
     const train = new Set(names(outline.train, '.png'));
     expect(names(outline.validation, '.png').filter((name) => train.has(name))).toEqual([]);
   });
+});
+
+test('the held-out pictures: eight by each artist of the base, with captions as the base knows them', () => {
+  const files = readdirSync(heldOut);
+  for (const artist of ['flat', 'soft', 'fluent', 'blob', 'shiny']) {
+    const own = files.filter((file) => file.startsWith(`${artist}-`));
+    expect(own.filter((file) => file.endsWith('.png'))).toHaveLength(8);
+    for (const file of own.filter((name) => name.endsWith('.txt')))
+      expect(readFileSync(new URL(file, heldOut), 'utf8')).toMatch(
+        new RegExp(`^a ${artist} drawing of \\S.*\\n$`),
+      );
+  }
+  expect(files).toHaveLength(80);
+});
+
+test('the classifier knows the six artists, says how accurate it is, and is small', () => {
+  const { artists, concepts, accuracy } = JSON.parse(
+    readFileSync(new URL('classifier.json', classifier), 'utf8'),
+  ) as { artists: string[]; concepts: string[]; accuracy: Record<string, { artist: number }> };
+  expect(artists).toEqual(['flat', 'soft', 'fluent', 'blob', 'shiny', 'outline']);
+  expect(new Set(concepts).size).toBe(668);
+  expect(Object.keys(accuracy)).toEqual(['pairs', 'outlines', 'learned']);
+  expect(statSync(new URL('model.safetensors', classifier)).size).toBeLessThan(1.5e6);
 });
 
 test('ATTRIBUTION.md names every work of `attributions`', () => {

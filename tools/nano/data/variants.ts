@@ -31,6 +31,19 @@ export function autoencoderVariant(picture: Rgb, name: string, variant: number):
   return variant % 4 >= 2 ? outlined(made) : made;
 }
 
+/** Variants of a picture that the decoder learns by itself. */
+export const DECODER_VARIANTS = 8;
+/** Those of the autoencoder's: four as they are but for their places, two recoloured, one outlined, one both. */
+const decoders = [0, 1, 4, 2, 8, 5, 12, 3];
+
+/** A variant of a picture that the decoder learns by itself. */
+export const decoderVariant = (picture: Rgb, name: string, variant: number): Rgb =>
+  autoencoderVariant(
+    picture,
+    name,
+    decoders[variant % DECODER_VARIANTS]! + 16 * Math.floor(variant / DECODER_VARIANTS),
+  );
+
 function mirror(picture: Rgb): Rgb {
   const to = new Uint8Array(picture.length);
   for (let y = 0; y < SIDE; y++)
