@@ -1,4 +1,6 @@
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { model as nano } from '@sdft/nano';
 import { expect, test } from 'vitest';
 import { goldens, jsonLines, sdft, temporaryFolder } from './sdft.ts';
 import { numbers } from './tensors.ts';
@@ -37,6 +39,17 @@ test('a checkpoint goes into one file and back, every tensor as it was', async (
   const back = await convert('again.ckpt', 'tiny');
   expect(back.code, back.stderr).toBe(0);
   expect(await hashes('tiny')).toEqual(await hashes(goldens('tiny-sd')));
+});
+
+test('nano goes into a .ckpt of f16 and back, every number as it was', async () => {
+  const model = fileURLToPath(nano);
+  const ckpt = await convert(model, 'nano.ckpt', '--dtype', 'f16');
+  expect(ckpt.code, ckpt.stderr).toBe(0);
+  const back = await convert('nano.ckpt', 'nano');
+  expect(back.code, back.stderr).toBe(0);
+  const [before, after] = await Promise.all([hashes(model), hashes('nano')]);
+  expect(Object.keys(before).length).toBeGreaterThan(300);
+  expect(after).toEqual(before);
 });
 
 test('a LoRA goes to kohya and back, and says alpha and hashes on its way', async () => {
