@@ -1,7 +1,9 @@
 /** @file Pictures and answers for each step of the classifier's training. */
 import type { ClassifierConfig } from '@sdft/compare';
 import { type Draws, hostArray, type HostArray } from '@sdft/tensor';
+import { unseen } from '../data/artwork.ts';
 import { type Pack, SIDE } from '../data/pack.ts';
+import { outlined } from '../data/variants.ts';
 import { conceptsOf } from './pictures.ts';
 import { classifierVariant } from './variants.ts';
 
@@ -9,6 +11,9 @@ import { classifierVariant } from './variants.ts';
 const SMOOTHING = 0.1;
 /** How often a picture of a concept is shown for one of another subject, which teaches nothing but hands. */
 const CONCEPT_TIMES = 5;
+/** How often a picture by another artist gets lines as the unseen artist's have, in about their size; whose hand that is, nobody says. */
+const OUTLINED = 0.3;
+const OUTLINE_SCALE = 0.8;
 const PIXELS = 3 * SIDE * SIDE;
 
 export class Batches {
@@ -42,7 +47,7 @@ export class Batches {
     );
   }
 
-  /** `pixels` [size,3,64,64] in -1..1, `artist` [size, artists] and `concept` [size, concepts]: probabilities, zeros for a picture of no concept. */
+  /** `pixels` [size,3,64,64] in -1..1, `artist` [size, artists] and `concept` [size, concepts]: probabilities, zeros where nothing is asked. */
   at(step: number): Record<string, HostArray> {
     const { artists, concepts } = this.#config;
     const size = this.#size;
@@ -52,11 +57,14 @@ export class Batches {
     for (let i = 0; i < size; i++) {
       const place = step * size + i;
       const index = this.#picture(place);
-      const isBlurred = this.#draws.uniform('blurred', place, [1]).data[0]! < 0.5;
-      const from = isBlurred ? this.#blurred(index) : this.#pack.pixels(index);
+      const drawnBy = this.#pack.pictures[index]!.artist;
+      const [blur, line] = this.#draws.uniform('kind', place, [2]).data;
+      const isOutlined = drawnBy !== unseen && line! < OUTLINED;
+      const plain = blur! < 0.5 ? this.#blurred(index) : this.#pack.pixels(index);
+      const from = isOutlined ? outlined(plain) : plain;
       const to = pixels.subarray(i * PIXELS, (i + 1) * PIXELS);
-      classifierVariant(from, to, this.#draws, 'variant', place);
-      aim(artist, i, artists.indexOf(this.#pack.pictures[index]!.artist), artists.length);
+      classifierVariant(from, to, this.#draws, 'variant', place, isOutlined ? OUTLINE_SCALE : 1);
+      aim(artist, i, isOutlined ? -1 : artists.indexOf(drawnBy), artists.length);
       aim(concept, i, this.#answer(index), concepts.length);
     }
     const shaped = (data: Float32Array, ...shape: number[]) =>

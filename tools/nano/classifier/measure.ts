@@ -64,6 +64,6 @@ export async function measure(
 
 /** How many answers of row i come before one. */
 function rankOf({ data, shape }: HostArray, i: number, answer: number): number {
-  const row = data.subarray(i * shape[1]!, (i + 1) * shape[1]!);
-  return row.reduce((n: number, x: number) => (x > row[answer]! ? n + 1 : n), 0);
+  const row = Array.from(data.subarray(i * shape[1]!, (i + 1) * shape[1]!));
+  return row.filter((x) => x > row[answer]!).length;
 }

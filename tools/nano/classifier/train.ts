@@ -6,14 +6,14 @@
  * MODEL is nano's folder in diffusers layout: half of the pictures pass through its autoencoder, as what it draws does. OUT gets the weights, f16, and `classifier.json`: its shape, what its
  * answers stand for, and how often it is right about pictures that it never saw.
  */
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { type ClassifierConfig, classifierShapes } from '@sdft/compare';
 import { openBase } from '@sdft/methods';
-import { fromFloat32, weightOf } from '@sdft/models';
-import { writeSafetensors } from '@sdft/models/node';
+import { fromFloat32, readFloat32, weightOf } from '@sdft/models';
+import { openSafetensors, writeSafetensors } from '@sdft/models/node';
 import { adamw, chain, clipByGlobalNorm, ema } from '@sdft/optim';
 import { draws, hostArray, type HostArray } from '@sdft/tensor';
 import { cpu } from '@sdft/tensor/node';
@@ -34,6 +34,10 @@ const { values, positionals } = parseArgs({
     batch: { type: 'string', default: '32' },
     lr: { type: 'string', default: '2e-3' },
     threads: { type: 'string' },
+    /** A folder that an earlier call wrote, to go on from. */
+    from: { type: 'string' },
+    /** So that a second call sees other variants. */
+    seed: { type: 'string', default: '0' },
   },
 });
 const [model, out] = positionals as [string, string];
@@ -43,7 +47,7 @@ const [minutes, batch, lr] = [values.minutes, values.batch, values.lr].map(Numbe
   number,
 ];
 /** Seconds between two savings. */
-const SAVE_EVERY = 480;
+const SAVE_EVERY = 240;
 
 const cache = fileURLToPath(new URL('../.cache/', import.meta.url));
 const pack = readPack(join(cache, 'pictures.pack'));
@@ -64,10 +68,10 @@ const config: ClassifierConfig = {
 };
 const through = join(cache, 'through-autoencoder.bin');
 const blurred = await throughAutoencoder(await openBase(model), pack, backend, through);
-const batches = new Batches(pack, split.train, blurred, config, batch, draws(0));
+const batches = new Batches(pack, split.train, blurred, config, batch, draws(Number(values.seed)));
 const optimizer = chain(clipByGlobalNorm(1), adamw({ lr, weightDecay: 0.05 }));
 const average = ema({ decay: 0.997 });
-const first = firstWeights(config, draws(1));
+const first = values.from === undefined ? firstWeights(config, draws(1)) : weightsIn(values.from);
 const count = Object.values(first).reduce((sum, { data }) => sum + data.length, 0);
 say(`${split.train.length} pictures, ${config.concepts.length} concepts, ${count} numbers`);
 const executable = await backend.compile(stepGraph(config, batch, optimizer, average), {
@@ -117,12 +121,32 @@ async function save(steps: number): Promise<void> {
   mkdirSync(out, { recursive: true });
   await writeSafetensors(join(out, 'model.safetensors'), weights, { force: true });
   const accuracy = await measure(config, weights, pack, measured, backend);
-  const training = { steps, batch, pictures: split.train.length };
+  const earlier = values.from === undefined ? 0 : stepsOf(values.from);
+  const training = { steps: earlier + steps, batch, pictures: split.train.length };
   writeFileSync(
     join(out, 'classifier.json'),
     `${JSON.stringify({ ...config, training, accuracy }, undefined, 1)}\n`,
   );
   say(`step ${steps}: ${JSON.stringify(accuracy)}`);
+}
+
+/** The steps that a folder's weights have had. */
+function stepsOf(folder: string): number {
+  const known = JSON.parse(readFileSync(join(folder, 'classifier.json'), 'utf8')) as {
+    readonly training: { readonly steps: number };
+  };
+  return known.training.steps;
+}
+
+/** The weights of a folder. */
+function weightsIn(folder: string): Record<string, HostArray> {
+  const { tensors } = openSafetensors(join(folder, 'model.safetensors'));
+  return Object.fromEntries(
+    [...tensors].map(([name, weight]) => [
+      name,
+      hostArray(readFloat32(weight), weight.shape) as HostArray,
+    ]),
+  );
 }
 
 function scalar(value: number): HostArray {

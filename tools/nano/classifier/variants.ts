@@ -4,17 +4,18 @@ import { SIDE } from '../data/pack.ts';
 
 const PLANE = SIDE * SIDE;
 
-/** Writes a variant of a picture, sRGB bytes [64,64,3], as planes [3,64,64] in -1..1 to `to`; `name` and `counter` choose it. */
+/** Writes a variant of a picture, sRGB bytes [64,64,3], as planes [3,64,64] in -1..1 to `to`; `name` and `counter` choose it, and it is `scale` times as large. */
 export function classifierVariant(
   picture: Uint8Array,
   to: Float32Array,
   own: Draws,
   name: string,
   counter: number,
+  scale = 1,
 ): void {
   const u = own.uniform(name, counter, [16]).data;
   place(picture, to, {
-    size: 0.88 + 0.2 * u[0]!,
+    size: scale * (0.88 + 0.2 * u[0]!),
     turn: 0.1 * (u[1]! - 0.5),
     x: 8 * (u[2]! - 0.5),
     y: 8 * (u[3]! - 0.5),

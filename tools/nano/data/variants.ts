@@ -125,7 +125,7 @@ function recoloured(picture: Rgb, order: number, light: number): Rgb {
 const [FAINT, BLACK] = [24, 96];
 
 /** Dark lines of two pixels where neighbours differ. */
-function outlined(picture: Rgb): Rgb {
+export function outlined(picture: Rgb): Rgb {
   const to = Uint8Array.from(picture);
   for (let y = 1; y < SIDE; y++)
     for (let x = 1; x < SIDE; x++) {
