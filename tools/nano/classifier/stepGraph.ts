@@ -9,6 +9,9 @@ import { Scope } from '@sdft/models';
 import { type Ema, type Optimizer, stateType } from '@sdft/optim';
 import { type Draws, grad, type Graph, type HostArray, type Tensor, trace } from '@sdft/tensor';
 
+/** How much the answer that there are few of counts against the one that there are many of. */
+const ARTIST_WEIGHT = 2;
+
 /** The states that hold the running averages of weights. */
 export const averageOf = (name: string): string => `average ${name}`;
 
@@ -36,7 +39,7 @@ export function stepGraph(
     };
     const [artist, concept] = [lossOf('artist'), lossOf('concept')];
     const own = grad(
-      artist.add(concept),
+      artist.mul(ARTIST_WEIGHT).add(concept),
       names.map((name) => parameters[name]!),
     );
     const lr = t.input('lr', []);

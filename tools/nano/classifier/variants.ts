@@ -22,12 +22,12 @@ export function classifierVariant(
     isMirrored: u[4]! < 0.5,
   });
   if (u[5]! < 0.35) blur(to, 0.5 * u[6]!);
-  const light = 0.12 * (u[7]! - 0.5);
-  const contrast = 0.85 + 0.2 * u[8]!;
-  const noise = u[9]! < 0.3 ? 0.12 * u[10]! : 0;
+  const light = 0.06 * (u[7]! - 0.5);
+  const contrast = 0.94 + 0.09 * u[8]!;
+  const noise = u[9]! < 0.3 ? 0.08 * u[10]! : 0;
   const grain = noise > 0 ? own.uniform(`${name} grain`, counter, [3 * PLANE]).data : undefined;
   for (let c = 0; c < 3; c++) {
-    const [gain, shift] = [contrast * (0.92 + 0.16 * u[11 + c]!), light];
+    const [gain, shift] = [contrast * (0.975 + 0.05 * u[11 + c]!), light];
     for (let i = c * PLANE; i < (c + 1) * PLANE; i++) {
       // Paper stays paper: contrast is taken from white.
       const value = 1 + (to[i]! - 1) * gain + shift + (grain ? 2 * noise * (grain[i]! - 0.5) : 0);

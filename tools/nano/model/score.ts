@@ -1,79 +1,57 @@
 /**
  * @file Asks the base for pictures, and the classifier what they show:
  *
- *     node --conditions=@sdft/source tools/nano/model/score.ts MODEL SCORES.json [--prompts 200]
+ *     node --conditions=@sdft/source tools/nano/model/score.ts MODEL SCORES.json [--prompts 200] [--pictures PREFIX]
  *
- * Prompts are pairs of artist and concept from the training set, drawn by lot, and all that were kept back; one picture each, seed 0, 1, ... in the order of the pack. What the classifier gets
- * right of them is set against what it gets right of real pictures that it never saw: nothing that is drawn can be named more surely than those.
+ * Prompts are pairs of artist and concept from the training set, drawn by lot, and all that were kept back, one picture each. What the classifier gets right of them is set against what it gets
+ * right of the real pictures that were kept back: nothing that is drawn can be named more surely than those. Pictures are kept in PREFIX-learned.bin and PREFIX-kept.bin.
  */
 import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { type PromptPictures, scoresOf } from '@sdft/compare';
+import { scoresOf } from '@sdft/compare';
 import { openClassifier } from '@sdft/compare/node';
-import { type GenerateOptions, openBase, openGenerator } from '@sdft/methods';
-import { draws } from '@sdft/tensor';
-import ndarray from 'ndarray';
-import { promptOf } from '../data/captions.ts';
+import ndarray, { type NdArray } from 'ndarray';
 import { readPack, SIDE } from '../data/pack.ts';
-
-const options: GenerateOptions = { steps: 25, sampler: 'ddim', cfg: 4 };
+import { drawing, drawn, type Wanted, wantedOf } from './drawn.ts';
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { prompts: { type: 'string', default: '200' } },
+  options: { prompts: { type: 'string', default: '200' }, pictures: { type: 'string' } },
 });
 const [model, file] = positionals as [string, string];
 const pack = readPack(fileURLToPath(new URL('../.cache/pictures.pack', import.meta.url)));
-const indexed = pack.pictures.map((picture, index) => ({ ...picture, index }));
-const learned = indexed.filter(({ use }) => use === 'base');
-const lots = draws(0).uniform('prompts', 0, [learned.length]).data;
-const sets = {
-  learned: learned
-    .map((picture, i) => ({ picture, lot: lots[i]! }))
-    .sort((a, b) => a.lot - b.lot)
-    .slice(0, Number(values.prompts))
-    .map(({ picture }) => picture)
-    .sort((a, b) => a.index - b.index),
-  kept: indexed.filter(({ use }) => use === 'kept pair'),
-};
+const sets = wantedOf(pack, Number(values.prompts));
+const pictures = new Map<string, NdArray<Uint8Array>[]>();
+for (const [name, wanted] of Object.entries(sets)) {
+  const kept = values.pictures === undefined ? undefined : `${values.pictures}-${name}.bin`;
+  pictures.set(name, await drawn(model, wanted, kept));
+}
 await using classifier = await openClassifier();
-await using generator = await openGenerator(await openBase(model));
-type Chosen = (typeof learned)[number];
 
-/** The pictures themselves. */
-const real = (pictures: readonly Chosen[]) =>
-  pictures.map(({ index }) => ndarray(pack.pixels(index), [SIDE, SIDE, 3]));
-
-/** What the base makes of their prompts. */
-async function drawn(pictures: readonly Chosen[]) {
-  const made = [];
-  for (const [seed, { artist, label }] of pictures.entries()) {
-    const [one] = await generator.generate(promptOf(artist, label), { ...options, seed });
-    made.push(one!.picture);
-  }
-  return made;
+/** Shares of pictures whose artist and concept come first. */
+async function judged(wanted: readonly Wanted[], shown: readonly NdArray<Uint8Array>[]) {
+  const judgements = await classifier.classify(shown);
+  const prompts = wanted.map(({ artist, label }, i) => ({
+    ...{ artist, concept: label },
+    judgements: [judgements[i]!],
+  }));
+  const { style, concept } = scoresOf(prompts);
+  return { pictures: shown.length, artist: rounded(style!), concept: rounded(concept!) };
 }
 
-/** Figures of pictures that shall show what these show. */
-async function judged(wanted: readonly Chosen[], pictures: Awaited<ReturnType<typeof drawn>>) {
-  const judgements = await classifier.classify(pictures);
-  const prompts = wanted.map(
-    ({ artist, label }, i): PromptPictures => ({
-      ...{ artist, concept: label },
-      judgements: [judgements[i]!],
-    }),
-  );
-  const { style, concept, pictures: count } = scoresOf(prompts);
-  return { pictures: count, style: style!, concept: concept! };
-}
+const rounded = (x: number): number => Number(x.toFixed(3));
 
-const ceiling = await judged(sets.kept, real(sets.kept));
-const result: Record<string, unknown> = { 'real, kept': ceiling };
-for (const [name, pictures] of Object.entries(sets)) {
-  const found = await judged(pictures, await drawn(pictures));
-  const share = (of: 'style' | 'concept') => Number((found[of] / ceiling[of]).toFixed(3));
-  result[name] = { ...found, 'of real': { style: share('style'), concept: share('concept') } };
-  console.log(name, JSON.stringify(result[name]));
+const own = sets.kept.map(({ index }) => ndarray(pack.pixels(index), [SIDE, SIDE, 3]));
+const real = await judged(sets.kept, own);
+const scores: Record<string, unknown> = { ...drawing, 'kept, real': real };
+for (const [name, wanted] of Object.entries(sets)) {
+  const found = await judged(wanted, pictures.get(name)!);
+  const ofReal = {
+    artist: rounded(found.artist / real.artist),
+    concept: rounded(found.concept / real.concept),
+  };
+  scores[`${name}, drawn`] = { ...found, 'of real': ofReal };
 }
-writeFileSync(file, `${JSON.stringify({ ...options, ...result }, undefined, 1)}\n`);
+console.log(scores);
+writeFileSync(file, `${JSON.stringify(scores, undefined, 1)}\n`);
