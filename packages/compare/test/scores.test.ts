@@ -1,10 +1,10 @@
 import { readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { outline } from '@sdft/nano';
+import { heldOut, outline } from '@sdft/nano';
 import ndarray, { type NdArray } from 'ndarray';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type Classifier, conceptIn, type Judgement, scoresOf } from '../src/index.ts';
+import { type Classifier, conceptIn, firstOf, type Judgement, scoresOf } from '../src/index.ts';
 import { openClassifier } from '../src/node/index.ts';
 
 /** Pictures of a folder by their names. */
@@ -24,6 +24,26 @@ describe('the classifier', () => {
     classifier = await openClassifier();
   });
   afterAll(() => classifier[Symbol.asyncDispose]());
+
+  test('tells hands and concepts of pictures that it never saw far more often than by chance', async () => {
+    const pictures = await picturesOf(heldOut);
+    const judgements = await classifier.classify([...pictures.values()]);
+    const wanted = [...pictures.keys()].map((name) => {
+      const dash = name.indexOf('-');
+      return { artist: name.slice(0, dash), concept: name.slice(dash + 1) };
+    });
+    const { style } = scoresOf(
+      wanted.map(({ artist }, i) => ({ artist, judgements: [judgements[i]!] })),
+    );
+    // Chance is a sixth, and one in 668.
+    expect(style).toBeGreaterThan(0.4);
+    const named = wanted.filter(
+      ({ concept }, i) => slug(firstOf(judgements[i]!.concept)) === concept,
+    );
+    expect(named.length / wanted.length).toBeGreaterThan(0.2);
+    for (const { artist } of judgements)
+      expect(Object.values(artist).reduce((sum, p) => sum + p, 0)).toBeCloseTo(1, 5);
+  });
 
   test('knows the artist whom the base never saw', async () => {
     const pictures = await picturesOf(outline.validation);
@@ -107,3 +127,9 @@ test.each([
   const concepts = ['man', 'woman', 'woman singer', "rescue worker's helmet"];
   expect(conceptIn(prompt, [...concepts, 'woman: blond hair', 'cat face', 'horse'])).toBe(concept);
 });
+
+const slug = (label: string): string =>
+  label
+    .toLowerCase()
+    .replace(/[’'.:,]/g, '')
+    .replace(/[^a-z0-9]+/g, '-');
