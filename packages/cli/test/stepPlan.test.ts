@@ -7,7 +7,14 @@ interface Planned {
     readonly dispatches: number;
     readonly bytes: number;
     readonly leastBytes: number;
-    readonly kernels: readonly { readonly dispatches: number; readonly bytes: number }[];
+    readonly operations: number;
+    readonly fused: number;
+    readonly kernels: readonly {
+      readonly dispatches: number;
+      readonly operations: number;
+      readonly bytes: number;
+    }[];
+    readonly peak: readonly { readonly kind: string; readonly bytes: number }[];
   };
   readonly predicted: readonly { readonly seconds: number; readonly fits: boolean }[];
 }
@@ -21,9 +28,12 @@ test('doctor --plan: a step by kernels; f16 halves activations and leaves states
     return jsonLines<Planned>(ended)[0]!;
   };
   const { plan, predicted } = await planned('f32');
-  const total = (of: 'dispatches' | 'bytes'): number =>
+  const total = (of: 'dispatches' | 'operations' | 'bytes'): number =>
     plan.kernels.reduce((sum, kernel) => sum + kernel[of], 0);
   expect([total('dispatches'), total('bytes')]).toEqual([plan.dispatches, plan.bytes]);
+  expect(total('operations')).toBe(plan.operations);
+  expect(plan.fused).toBeGreaterThan(1 - plan.dispatches / plan.operations);
+  expect(plan.fused).toBeLessThan(1);
   expect(plan.leastBytes).toBeLessThan(plan.bytes);
   expect(predicted).toHaveLength(3);
   for (const { seconds, fits } of predicted) {
@@ -33,4 +43,17 @@ test('doctor --plan: a step by kernels; f16 halves activations and leaves states
   const half = (await planned('f16')).plan.memory;
   expect(half.state).toBe(plan.memory.state);
   expect(half.activations).toBeLessThan(0.8 * plan.memory.activations);
+});
+
+test('full fine-tuning of SD1.5 keeps 0.8 GB of each picture of a batch of 8, in f16', async () => {
+  const flags = ['--plan', 'sd15', '--method', 'full', '--batch', '8', '--precision', 'f16'];
+  const [planned] = jsonLines<Planned>(await sdft(['doctor', ...flags, '--json']));
+  const { memory, peak, dispatches, bytes } = planned!.plan;
+  // Parameters, first and second moments.
+  expect(memory.state).toBeLessThan(10.4e9);
+  expect(memory.activations / 8).toBeLessThan(0.8e9);
+  // Parameters in f16, which products read, are among it.
+  expect(peak.find(({ kind }) => kind === 'copy')!.bytes).toBeGreaterThan(1.5e9);
+  expect(dispatches).toBeLessThan(3200);
+  expect(bytes).toBeLessThan(100e9);
 });
