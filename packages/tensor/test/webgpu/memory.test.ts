@@ -6,7 +6,7 @@ import { layOut, lifetimesOf } from '../../src/backends/webgpu/memory.ts';
 import { tensorBytes } from '../../src/backends/webgpu/program.ts';
 import { storageOf } from '../../src/backends/webgpu/storage.ts';
 import { type Graph, sizeOf } from '../../src/graph/types.ts';
-import { grad, trace } from '../../src/index.ts';
+import { grad, squaredNorms, trace } from '../../src/index.ts';
 import { unetLike } from '../cpu/support/unetLike.ts';
 import { large as gpu } from './targets.ts';
 
@@ -108,6 +108,16 @@ describe('with f16', () => {
         id > 0,
     );
     expect(copies).toContain('f16');
+  });
+  it('norms of however many tensors are not, as squares leave its range', () => {
+    const many = trace((t) => {
+      const ws = Array.from({ length: 300 }, (_, i) => t.state(`w${i}`, [32]));
+      return { outputs: { norm: squaredNorms(ws).sum().sqrt() } };
+    });
+    const halved = { ...gpu, f16: true };
+    const { tensors, steps } = lower(prepare(many, halved, 'f16'), halved, { precision: 'f16' });
+    const { operands } = steps.find(({ kernel }) => kernel.name === 'squares of all')!;
+    expect(tensors[operands[1]!.tensor]!.storage).toBe('f32');
   });
   it('small tensors stay as they are', () => {
     expect(of((node) => node.dtype === 'f32' && sizeOf(node.shape) < 256)).not.toContain('f16');

@@ -272,6 +272,11 @@ class Lowerer implements Lowering, Source {
       const tensors = slots.map(({ kind, index }) =>
         kind === 'input' ? inputs[index]! : kind === 'output' ? outputs[index]! : between[index]!,
       );
+      slots.forEach(({ kind }, i) => {
+        const { storage } = this.tensor(tensors[i]!);
+        if (kind !== 'scratch' && storage !== kernel.operands[i]!.storage)
+          throw internal(`${kernel.name} sees ${storage} as ${kernel.operands[i]!.storage}`);
+      });
       this.push({
         kernel,
         operands: this.#distinct(kernel, tensors, path).map((tensor) => ({

@@ -54,6 +54,8 @@ export function storageOf(graph: Graph, precision: Precision): Storage[] {
     if (!live[id] || node.dtype !== 'f32' || exact.has(id) || sizeOf(node.shape) < LEAST)
       return false;
     if (node.op === 'input' || node.op === 'constant' || node.op === 'custom') return false;
+    // Sums of squares leave the range of f16.
+    if (node.op === 'composite' && node.attrs.definition.name === 'squaredNorms') return false;
     if (node.op === 'part')
       return node.attrs.index === 0 || !carriesMoments(graph, node.inputs[0]!);
     if (node.op === 'reduceSum' || node.op === 'reduceMax')
