@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { availableParallelism, cpus, release, totalmem, type } from 'node:os';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { physicalCores } from '../../packages/tensor/src/node/cpu/cores.ts';
 
 export interface Machine {
   readonly cpu: string;
@@ -38,17 +39,6 @@ export async function busyCores(): Promise<number> {
   const [before, began] = [working(), performance.now()];
   await pause(2000);
   return (working() - before) / (performance.now() - began);
-}
-
-/** Physical cores by Linux's description of them; elsewhere, and on machines that do not say, the logical ones. */
-export function physicalCores(info: string = cpuInfo()): number {
-  const cores = info.split(/\n\s*\n/).flatMap((block) => {
-    const id = (name: string): string | undefined =>
-      new RegExp(`^${name}\\s*:\\s*(\\d+)$`, 'm').exec(block)?.[1];
-    const core = id('core id');
-    return core === undefined ? [] : [`${id('physical id') ?? 0}/${core}`];
-  });
-  return new Set(cores).size || availableParallelism();
 }
 
 /** The commit, with `+ changes` where the sources are not those of it. */

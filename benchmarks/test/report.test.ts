@@ -1,5 +1,4 @@
-import { describe, expect, test } from 'vitest';
-import { physicalCores } from '../report/machine.ts';
+import { expect, test } from 'vitest';
 import { figuresTable, number, table } from '../report/table.ts';
 
 test.each([
@@ -47,15 +46,4 @@ test('a goal that was missed stands out; what was measured alone has no ratio', 
   expect(first).toMatch(/2\.00 s +2\.50 s +1\.25x +1\.26x \(1\.20-1\.30\) +>= 1\.35x: MISSED$/);
   expect(second).toMatch(/2\.00 GB +3\.00 GB +1\.50x$/);
   expect(third).toMatch(/alone +2\.00 GB$/);
-});
-
-describe('physical cores', () => {
-  const block = (socket: number, core: number) =>
-    `processor\t: 0\nphysical id\t: ${socket}\ncore id\t\t: ${core}\n`;
-  test('two threads of a core are one, equal numbers on two sockets are two', () => {
-    expect(physicalCores([block(0, 0), block(0, 0), block(0, 1), block(1, 0)].join('\n'))).toBe(3);
-  });
-  test('where nothing is said, some', () => {
-    expect(physicalCores('')).toBeGreaterThanOrEqual(1);
-  });
 });

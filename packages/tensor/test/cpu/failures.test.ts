@@ -4,16 +4,13 @@ import { type HostArray, hostArray, trace, UserError } from '../../src/index.ts'
 import { explain } from '../../src/node/cpu/failures.ts';
 import { encodeModel, type OnnxModel } from '../../src/node/cpu/onnx.ts';
 import { Runtime } from '../../src/node/cpu/runtime.ts';
+import { share } from '../../src/node/cpu/sharedTensor.ts';
 import { cpu } from '../../src/node/index.ts';
 
 const options = { prepacking: true, memoryPattern: false, arena: true };
 
-const shared = (name: string, dims: readonly number[] = [2]) => ({
-  name,
-  type: 'float32' as const,
-  dims,
-  buffer: new SharedArrayBuffer(4 * dims.reduce((n, d) => n * d, 1)),
-});
+const shared = (name: string, shape: readonly number[] = [2]) =>
+  share(name, { shape, dtype: 'f32' });
 
 describe('the compute thread', () => {
   /** A runtime whose first thread ends at its first run; the others are real. */

@@ -9,7 +9,8 @@ const STEPS = 3;
 
 const variants: readonly CpuOptions[] = [
   { threads: 1 },
-  { threads: 2, packBytes: 0 },
+  { threads: 2, packBytes: 0, shares: 1 },
+  { threads: 2, shares: 3 },
   { threads: 1, packBytes: 3000, chunkBytes: 500 },
   { threads: 1, session: { prepacking: false, memoryPattern: true, arena: false } },
 ];

@@ -9,8 +9,8 @@ import { rowNumbersOf } from '../../host/rowNumbers.ts';
 import { optimize } from '../../optimize/optimize.ts';
 import { CpuExecutable } from './executable.ts';
 import { explain } from './failures.ts';
-import { lower, type LowerOptions, spellOut } from './lower.ts';
-import { encodeModel } from './onnx.ts';
+import { load } from './load.ts';
+import { type LowerOptions, spellOut } from './lower.ts';
 import { Runtime } from './runtime.ts';
 import { MappedWeights } from './weights.ts';
 import { planUpdates } from './updates/plan.ts';
@@ -21,6 +21,11 @@ export interface CpuOptions extends Partial<LowerOptions> {
   readonly threads?: number;
   /** Bytes that rearranged copies of frozen weights may take, for speed; by default 256 MiB. */
   readonly packBytes?: number;
+  /**
+   * How many threads compute a part of the batch each, where a graph can be divided so; by default as many as compute. 1: all of them compute all of it, operator by operator, which
+   * models of more than a GiB of weights do by default.
+   */
+  readonly shares?: number;
   /** Bytes of attention scores that a gradient holds at a time; by default 64 MiB: of 4096 queries and keys in 8 heads, an eighth. */
   readonly chunkBytes?: number;
   /** Updates of so many elements together are done by kernels of their own, in place; by default 2^20. */
@@ -42,7 +47,9 @@ const defaults = {
 
 /** ONNX Runtime on the processor: the default where there is no GPU. Throws UserError at the first compile if onnxruntime-node cannot be loaded. */
 export function cpu(options: CpuOptions = {}): Backend {
-  const runtime = new Runtime();
+  /** The first computes what is not divided. */
+  const runtimes: Runtime[] = [];
+  const runtime = (index: number): Runtime => (runtimes[index] ??= new Runtime());
   const told = new Set<string>();
   const notice = (message: string): void => {
     if (told.has(message)) return;
@@ -58,7 +65,7 @@ export function cpu(options: CpuOptions = {}): Backend {
 }
 
 async function compileOn(
-  runtime: Runtime,
+  runtime: (index: number) => Runtime,
   graph: Graph,
   { weights = new Map(), state = {} }: CompileOptions,
   {
@@ -67,6 +74,7 @@ async function compileOn(
     packBytes = defaults.packBytes,
     chunkBytes = defaults.chunkBytes,
     kernelElements = defaults.kernelElements,
+    shares,
     onNotice,
     session: sessionOptions = {},
   }: CpuOptions & { readonly onNotice: (message: string) => void },
@@ -77,13 +85,16 @@ async function compileOn(
   const { residual: spelled, kernels } = planUpdates(optimize(spellOut(graph)), kernelElements);
   const source = new MappedWeights(wanted, onNotice);
   try {
-    const { model, copiedBytes } = lower(spelled, source, { packBytes, chunkBytes });
-    source.report();
-    const session = await runtime.create(encodeModel(model), source.root, {
-      ...defaults.session,
-      ...(threads === undefined ? {} : { threads }),
-      ...(profile === undefined ? {} : { profile }),
-      ...sessionOptions,
+    const { model, copiedBytes, session } = await load(runtime, spelled, source, {
+      packBytes,
+      chunkBytes,
+      threads,
+      shares,
+      session: {
+        ...defaults.session,
+        ...(profile === undefined ? {} : { profile }),
+        ...sessionOptions,
+      },
     });
     const plan = planMemory(spelled, { donate: false });
     try {

@@ -1,5 +1,5 @@
 /** @file A compiled graph: the memory that its inputs, states and results lie in, and one call after the other. */
-import type { Executable, HostArray, HostData, MemoryPlan } from '../../backend.ts';
+import type { Executable, HostArray, MemoryPlan } from '../../backend.ts';
 import { UserError } from '../../errors.ts';
 import { bytesOf } from '../../graph/rules.ts';
 import {
@@ -17,7 +17,7 @@ import type { OnnxModel } from './onnx.ts';
 import type { Session } from './runtime.ts';
 import type { UpdateKernel } from './updates/plan.ts';
 import { UpdatePool, type UpdateWork } from './updates/pool.ts';
-import type { OrtType, SharedTensor } from './worker.ts';
+import { type SharedTensor, share, viewOf } from './sharedTensor.ts';
 
 export interface ExecutableParts {
   readonly graph: Graph;
@@ -38,24 +38,6 @@ export interface ExecutableParts {
   readonly released: () => void;
 }
 
-const ortTypes: Readonly<Record<DType, OrtType>> = {
-  f32: 'float32',
-  i32: 'int32',
-  bool: 'bool',
-  u8: 'uint8',
-};
-const share = (name: string, type: TensorType): SharedTensor => ({
-  name,
-  type: ortTypes[type.dtype],
-  dims: type.shape,
-  buffer: new SharedArrayBuffer(bytesOf(type)),
-});
-const viewOf = ({ type, buffer }: SharedTensor): HostData =>
-  type === 'float32'
-    ? new Float32Array(buffer)
-    : type === 'int32'
-      ? new Int32Array(buffer)
-      : new Uint8Array(buffer);
 const copyOf = (tensor: SharedTensor): HostArray =>
   hostArray(viewOf(tensor).slice(), tensor.dims) as HostArray;
 
@@ -92,12 +74,8 @@ export class CpuExecutable implements Executable {
     const { signature, model, held, memory } = parts;
     this.#parts = parts;
     this.memory = memory;
-    const typed = ({ name, type, shape }: OnnxModel['inputs'][number]): SharedTensor => {
-      const buffer = held.get(name);
-      return buffer
-        ? { name, type: 'float32', dims: shape, buffer }
-        : share(name, { shape, dtype: type as DType });
-    };
+    const typed = ({ name, type, shape }: OnnxModel['inputs'][number]): SharedTensor =>
+      share(name, { shape, dtype: type as DType }, held.get(name));
     this.#feeds = new Map(model.inputs.map((value) => [value.name, typed(value)]));
     this.#fetches = new Map(model.outputs.map((value) => [value.name, typed(value)]));
     // The model holds only what its results need; states live on without it.

@@ -2,7 +2,8 @@
 import { Worker } from 'node:worker_threads';
 import { internal } from '../../errors.ts';
 import { explain } from './failures.ts';
-import type { Reply, Request, SessionOptions, SharedTensor } from './worker.ts';
+import type { SharedTensor } from './sharedTensor.ts';
+import type { Reply, Request, SessionOptions } from './worker.ts';
 
 // Bundled, the worker lies beside the bundle as a script; in the sources, beside this file as TypeScript.
 const script = import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js';

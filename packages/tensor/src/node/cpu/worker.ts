@@ -1,14 +1,8 @@
 /** @file The thread in which ONNX Runtime computes: it blocks its thread for a whole step, so it has one of its own. */
 import { parentPort } from 'node:worker_threads';
 import type * as Ort from 'onnxruntime-node';
+import { type SharedTensor, viewOf } from './sharedTensor.ts';
 
-export type OrtType = 'float32' | 'int32' | 'bool' | 'uint8';
-export interface SharedTensor {
-  readonly name: string;
-  readonly type: OrtType;
-  readonly dims: readonly number[];
-  readonly buffer: SharedArrayBuffer;
-}
 export interface SessionOptions {
   readonly prepacking: boolean;
   readonly memoryPattern: boolean;
@@ -65,12 +59,8 @@ async function create({
   sessions.set(session, created);
 }
 
-const view = (runtime: typeof Ort, { type, dims, buffer }: SharedTensor): Ort.Tensor => {
-  if (type === 'float32') return new runtime.Tensor('float32', new Float32Array(buffer), dims);
-  if (type === 'int32') return new runtime.Tensor('int32', new Int32Array(buffer), dims);
-  if (type === 'uint8') return new runtime.Tensor('uint8', new Uint8Array(buffer), dims);
-  return new runtime.Tensor('bool', new Uint8Array(buffer), dims);
-};
+const view = (runtime: typeof Ort, tensor: SharedTensor): Ort.Tensor =>
+  new runtime.Tensor(tensor.type, viewOf(tensor) as Uint8Array, tensor.dims);
 
 async function handle(request: Request): Promise<void> {
   if (request.kind === 'create') return create(request);
