@@ -53,7 +53,7 @@ async function loadWhole(
   source: MappedWeights,
   { threads, session: options, ...lowering }: LoadOptions,
 ): Promise<Loaded> {
-  const { model, copiedBytes } = lower(graph, source, lowering);
+  const { model, copiedBytes } = lower(graph, source, lowering, options);
   source.report();
   const session = await runtime.create(encodeModel(model), source.root, {
     ...(threads === undefined ? {} : { threads }),
@@ -69,9 +69,11 @@ async function loadShares(
   options: LoadOptions,
 ): Promise<Loaded> {
   const { parts, share, rest } = divided;
-  const { threads = physicalCores(), session, ...lowering } = options;
-  const lowered = lower(share, source, { ...lowering, packBytes: lowering.packBytes / parts });
-  const last = lower(rest, source, { ...lowering, packBytes: 0 });
+  const { threads = physicalCores(), session: wanted, ...lowering } = options;
+  // Each would keep copies of its own. Those that the lowering makes lie in a file, which all of them map.
+  const session = { ...wanted, prepacking: false };
+  const lowered = lower(share, source, lowering, session);
+  const last = lower(rest, source, { ...lowering, packBytes: 0 }, session);
   source.report();
   const create = (index: number, { model }: typeof lowered, its: number): Promise<Session> =>
     runtime(index).create(encodeModel(model), source.root, {
@@ -99,6 +101,6 @@ async function loadShares(
       lowered.model,
       last.model,
     ),
-    copiedBytes: parts * lowered.copiedBytes,
+    copiedBytes: lowered.copiedBytes,
   };
 }

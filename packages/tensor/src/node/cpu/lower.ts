@@ -62,11 +62,16 @@ export interface Lowered {
 export const spellOut = (graph: Graph): Graph =>
   expandComposites(graph, (node) => compositeLowerings[node.attrs.definition.name] !== undefined);
 
-/** The whole graph, spelled out, as an ONNX model. Inputs are called `in:NAME`, outputs `out:NAME`, next states `next:NAME`. */
+/**
+ * The whole graph, spelled out, as an ONNX model. Inputs are called `in:NAME`, outputs `out:NAME`, next states `next:NAME`.
+ *
+ * @param session `prepacking`: whether operators may keep rearranged copies of weights
+ */
 export function lower(
   spelled: Graph,
   source: WeightSource,
   { packBytes, chunkBytes }: LowerOptions,
+  session: { readonly prepacking: boolean },
 ): Lowered {
   const live = needed(spelled);
   const { biased, inside } = planBiases(spelled);
@@ -182,7 +187,7 @@ export function lower(
   };
   give('out:', spelled.outputs);
   give('next:', spelled.updates);
-  const packed = choosePacked(emit.packable, packBytes - copied);
+  const packed = choosePacked(emit.packable, session.prepacking ? packBytes - copied : 0);
   for (const name of packed) copied += emit.packable.get(name)!.bytes;
   const plain = new Set(
     emit.initializers

@@ -25,7 +25,12 @@ const nowhere: WeightSource = {
 };
 
 export const modelOf = (graph: Graph, options: Partial<LowerOptions> = {}): OnnxModel =>
-  lower(spellOut(graph), nowhere, { packBytes: 2 ** 28, chunkBytes: 2 ** 26, ...options }).model;
+  lower(
+    spellOut(graph),
+    nowhere,
+    { packBytes: 2 ** 28, chunkBytes: 2 ** 26, ...options },
+    { prepacking: true },
+  ).model;
 
 /** How many nodes of each operator the model has. */
 export function operators({ nodes }: OnnxModel): Record<string, number> {
