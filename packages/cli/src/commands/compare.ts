@@ -46,7 +46,7 @@ export function compareCommand(summary: string): Command {
     .option('--word <word>', 'what {} is for the base, and for runs that were taught no word')
     .option(
       '--style <artist>',
-      'the artist that the style score asks for (default: the unseen one)',
+      'the artist that the style score asks for (default: the one of the training pictures)',
     )
     .option(
       '--held-out <dir>',

@@ -31,9 +31,8 @@ export async function compare(given: readonly string[], flags: CompareFlags): Pr
     output.note('Ctrl-C: stopping. What was drawn so far is kept. Press it again to stop at once.');
   });
   try {
-    const { style: _, ...settings } = flags;
     const page = await compareRuns({
-      ...settings,
+      ...flags,
       runs: given.map(named),
       prompts,
       backend: await backendNamed(flags.backend),

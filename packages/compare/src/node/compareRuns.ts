@@ -1,6 +1,7 @@
 /** @file From the folders of runs to the page. */
 import { readdir, stat } from 'node:fs/promises';
 import { isAbsolute, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { type Recipe, recipeYaml } from '@sdft/methods';
 import * as nano from '@sdft/nano';
 import { page } from '../page/page.ts';
@@ -14,9 +15,11 @@ import {
 } from './comparison.ts';
 import { embedAll } from './embed.ts';
 import { heldOutLoss, openHeldOut } from './heldOut.ts';
+import type { Scores } from '../scores/scores.ts';
 import { remarksOn } from './remarks.ts';
+import { scoreColumns, whyNoScores } from './scores.ts';
 import { drawShots, SAMPLER, undrawn } from './shots.ts';
-import { trainingPictures } from './trainingPictures.ts';
+import { type TrainingSet, trainingPictures } from './trainingPictures.ts';
 
 /** Shows how far the work is. */
 export interface Progress {
@@ -25,8 +28,10 @@ export interface Progress {
 
 export interface CompareOptions extends ComparisonOptions {
   readonly title?: string | undefined;
-  /** Folder of pictures like those that the base came from. */
+  /** Folder of pictures like those that the base came from. Default: those that come along with `nano`, for that base. */
   readonly heldOut?: string | undefined;
+  /** The artist that the style score asks for. Default: whose hand the classifier sees in the training pictures. */
+  readonly style?: string | undefined;
   /** What made the page, as it was typed. */
   readonly command: string;
   /** Of sdft. */
@@ -48,14 +53,35 @@ export interface CompareOptions extends ComparisonOptions {
  * @throws UserError where runs, prompts and settings do not go together; `signal`'s reason where it ends the work
  */
 export async function compareRuns(options: CompareOptions): Promise<string> {
-  const heldOut = options.heldOut === undefined ? undefined : await openHeldOut(options.heldOut);
+  const given = options.heldOut === undefined ? undefined : await openHeldOut(options.heldOut);
   const comparison = await openComparison(options);
-  const { columns, warnings } = comparison;
+  const { columns, base, look, warnings } = comparison;
+  const unscored = await whyNoScores(base.name, look, options.style);
   for (const warning of warnings) options.note(`warning: ${warning}`);
   await drawAll(comparison, options);
+  const own = base.name === 'nano' ? fileURLToPath(nano.heldOut) : undefined;
+  const heldOut = given ?? (own === undefined ? undefined : await openHeldOut(own));
   const losses = heldOut && (await heldOutLosses(comparison, heldOut, options));
-  const figures = await Promise.all(columns.map((column, i) => figuresOf(column, losses?.[i])));
-  return written(comparison, figures, options);
+  const training = await trainingPictures(columns.flatMap(({ run }) => run ?? []));
+  const drawn = columns.map(({ shots }) => shots);
+  const scored =
+    unscored === undefined
+      ? await scoreColumns(options.prompts, drawn, training.paths, options)
+      : undefined;
+  const figures = await Promise.all(
+    columns.map((column, i) => figuresOf(column, losses?.[i], scored?.scores[i])),
+  );
+  const missing = [
+    ...remarksOn(columns.flatMap(({ run }) => run ?? [])),
+    ...(unscored === undefined ? [] : [unscored]),
+    ...(heldOut
+      ? []
+      : [
+          'Forgetting was not measured: there are no pictures like those that the base came from (--held-out).',
+        ]),
+    ...training.missing,
+  ];
+  return written(comparison, { figures, training, missing, classifier: scored?.about }, options);
 }
 
 async function drawAll(
@@ -93,13 +119,17 @@ async function heldOutLosses(
   return losses;
 }
 
-async function figuresOf({ run }: OpenedColumn, heldOut: number | undefined): Promise<Figures> {
+async function figuresOf(
+  { run }: OpenedColumn,
+  heldOut: number | undefined,
+  scores: Scores | undefined,
+): Promise<Figures> {
   const { validation = [], training = [] } = run?.metrics ?? {};
   const bytes = await Promise.all((run?.files ?? []).map(bytesOf));
   return {
-    style: undefined,
-    concept: undefined,
-    diversity: undefined,
+    style: scores?.style,
+    concept: scores?.concept,
+    diversity: scores?.diversity,
     heldOutLoss: heldOut,
     validationLoss: validation[validation.length - 1]?.loss,
     parameters: run?.summary?.parameters,
@@ -116,24 +146,21 @@ async function bytesOf(path: string): Promise<number> {
   return inside.reduce((sum, one) => sum + one, 0);
 }
 
+/** What was found out about the columns. */
+interface Found {
+  readonly figures: readonly Figures[];
+  readonly training: TrainingSet;
+  readonly missing: readonly string[];
+  readonly classifier: string | undefined;
+}
+
 /** The page, below 5 MB. */
 async function written(
   comparison: Comparison,
-  figures: readonly Figures[],
+  { figures, training, missing, classifier }: Found,
   options: CompareOptions,
 ): Promise<string> {
   const { columns, base } = comparison;
-  const runs = columns.flatMap(({ run }) => run ?? []);
-  const training = await trainingPictures(runs);
-  const missing = [
-    ...remarksOn(runs),
-    ...(options.heldOut === undefined
-      ? [
-          'Forgetting was not measured: there are no pictures like those that the base came from (--held-out).',
-        ]
-      : []),
-    ...training.missing,
-  ];
   const report = (pictures: readonly Embedded[]): Report => {
     let next = 0;
     const { look, baseName } = comparison;
@@ -154,8 +181,7 @@ async function written(
         }),
       ),
       training: training.pictures,
-      classifier: undefined,
-      missing,
+      ...{ classifier, missing },
       credits: base.name === 'nano' ? nano.attributions : [],
       command: options.command,
       version: options.version,

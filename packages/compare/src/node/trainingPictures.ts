@@ -11,6 +11,8 @@ const SIDE = 128;
 
 export interface TrainingSet {
   readonly pictures: Report['training'];
+  /** Their files. */
+  readonly paths: readonly string[];
   /** One sentence for each thing that a reader should know. */
   readonly missing: readonly string[];
 }
@@ -38,11 +40,14 @@ export async function trainingPictures(runs: readonly FinishedRun[]): Promise<Tr
       'The runs learned from pictures in different folders; the sheet shows some of all.',
     );
   const pictures = [];
+  const paths: string[] = [];
   for (const { path, caption } of spread(found, MOST)) {
     const picture = await thumbnail(path, SIDE);
-    if (picture) pictures.push({ picture, caption });
+    if (!picture) continue;
+    pictures.push({ picture, caption });
+    paths.push(path);
   }
-  return { pictures: { pictures, count: found.length }, missing };
+  return { pictures: { pictures, count: found.length }, paths, missing };
 }
 
 /** So many at most, from the whole length of a list. */

@@ -1,6 +1,6 @@
 /** @file The table of figures: a row for each column of the sheet. */
 import { html, type Html } from './html.ts';
-import { bytes, change, count, duration, loss, score } from './quantities.ts';
+import { bytes, change, count, duration, loss, percent, score } from './quantities.ts';
 import type { Column, Figures, Report } from './report.ts';
 import { swatch } from './series.ts';
 
@@ -32,19 +32,19 @@ export const figureKinds: readonly FigureKind[] = [
     key: 'style',
     name: 'Style',
     about:
-      'how sure the classifier is that the artist of the training pictures drew the pictures of the sheet, from 0 to 1',
+      'in how many pictures of the sheet the classifier sees the hand of the artist whose pictures were learned from',
     glance: 'Closest to the style',
     better: 'more',
-    text: plain(score),
+    text: plain(percent),
     ofBase: true,
   },
   {
     key: 'concept',
     name: 'Concept',
-    about: 'how sure the classifier is that they show what their prompts ask for, from 0 to 1',
+    about: 'in how many it sees what their prompts name',
     glance: 'Truest to the prompts',
     better: 'more',
-    text: plain(score),
+    text: plain(percent),
     ofBase: true,
   },
   {

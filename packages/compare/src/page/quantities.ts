@@ -38,14 +38,17 @@ export function duration(seconds: number): string {
 export const loss = (value: number): string =>
   value >= 10 ? three.format(value) : value.toFixed(4);
 
+/** `84 %` */
+export const percent = (share: number): string => `${Math.round(100 * share)}${SPACE}%`;
+
 /** `0.84` */
 export const score = (value: number): string => value.toFixed(2);
 
 /** `+3.1 %` */
 export function change(from: number, to: number): string {
-  const percent = 100 * (to / from - 1);
-  const size = Math.abs(percent).toFixed(1);
-  const sign = size === '0.0' ? '±' : percent < 0 ? MINUS : '+';
+  const risen = 100 * (to / from - 1);
+  const size = Math.abs(risen).toFixed(1);
+  const sign = size === '0.0' ? '±' : risen < 0 ? MINUS : '+';
   return `${sign}${size}${SPACE}%`;
 }
 

@@ -22,9 +22,9 @@ export interface Shot {
 
 /** Figures of a column; undefined where one is not known. */
 export interface Figures {
-  /** 0..1: how sure the classifier is that the wanted artist drew the pictures. */
+  /** 0..1: share of the pictures in which the classifier sees the wanted artist's hand. */
   readonly style: number | undefined;
-  /** 0..1: how sure it is that they show what the prompts ask for. */
+  /** 0..1: share in which it sees what the prompts name. */
   readonly concept: number | undefined;
   /** How far apart the pictures of one prompt are. */
   readonly diversity: number | undefined;
