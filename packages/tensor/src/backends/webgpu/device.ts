@@ -30,7 +30,7 @@ export class Device {
       this.#lost = true;
       if (!this.#closing)
         this.#failure = new UserError(
-          `the graphics device ${name} was lost (${reason}${message && `: ${message}`}). Nothing computed since the last save is left; go on from there with sdft resume. If it happens again: another program may fill its memory, or its driver may give up on long work`,
+          `the graphics device ${name} was lost (${reason}${message && `: ${message}`}). Nothing computed since the last save is left; go on from there with --resume and the run's folder (in a program: run.resume()). If it happens again: another program may fill its memory, or its driver may give up on long work`,
         );
     });
   }

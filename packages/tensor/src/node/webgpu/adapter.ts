@@ -20,8 +20,8 @@ export interface FoundAdapter {
   readonly software: boolean;
 }
 
-/** Dropping what `create` returns while a device lives ends the process (Dawn), so all of them are kept. */
-const pinned: GPU[] = [];
+/** Dropping what `create` returns while a device lives ends the process (Dawn), so all of them are kept; by what they were made with, since each takes some megabytes. */
+const pinned = new Map<string, GPU>();
 
 const toggles = {
   enable: ['allow_unsafe_apis', 'vulkan_enable_f16_on_nvidia'],
@@ -45,8 +45,11 @@ async function instance(fast: boolean, extra: readonly string[] = []): Promise<G
     );
   }
   const enabled = [...toggles.enable, ...(fast ? toggles.fast : [])];
-  const gpu = dawn.create([...extra, `enable-dawn-features=${enabled.join()}`]);
-  pinned.push(gpu);
+  const options = [...extra, `enable-dawn-features=${enabled.join()}`];
+  const { VK_DRIVER_FILES, VK_ICD_FILENAMES } = process.env;
+  const key = JSON.stringify([options, VK_DRIVER_FILES, VK_ICD_FILENAMES]);
+  const gpu = pinned.get(key) ?? dawn.create(options);
+  pinned.set(key, gpu);
   return gpu;
 }
 
