@@ -6,6 +6,7 @@ import { type Recipe, recipeYaml } from '@sdft/methods';
 import * as nano from '@sdft/nano';
 import { page } from '../page/page.ts';
 import type { Column, Embedded, Figures, Report } from '../page/report.ts';
+import { listed } from '../page/quantities.ts';
 import { fromHere } from './command.ts';
 import {
   type Comparison,
@@ -55,9 +56,11 @@ export interface CompareOptions extends ComparisonOptions {
 export async function compareRuns(options: CompareOptions): Promise<string> {
   const given = options.heldOut === undefined ? undefined : await openHeldOut(options.heldOut);
   const comparison = await openComparison(options);
-  const { columns, base, look, warnings } = comparison;
+  const { columns, base, look, warnings, changed } = comparison;
   const unscored = await whyNoScores(base.name, look, options.style);
-  for (const warning of warnings) options.note(`warning: ${warning}`);
+  const old =
+    changed.length === 0 ? [] : [`The base has changed since ${listed(changed)} started from it.`];
+  for (const warning of [...warnings, ...old]) options.note(`warning: ${warning}`);
   await drawAll(comparison, options);
   const own = base.name === 'nano' ? fileURLToPath(nano.heldOut) : undefined;
   const heldOut = given ?? (own === undefined ? undefined : await openHeldOut(own));
@@ -72,6 +75,7 @@ export async function compareRuns(options: CompareOptions): Promise<string> {
     columns.map((column, i) => figuresOf(column, losses?.[i], scored?.scores[i])),
   );
   const missing = [
+    ...old,
     ...remarksOn(columns.flatMap(({ run }) => run ?? [])),
     ...(unscored === undefined ? [] : [unscored]),
     ...(heldOut

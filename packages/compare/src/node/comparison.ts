@@ -57,6 +57,8 @@ export interface Comparison {
   readonly parts: Parts;
   /** What a person should know before it starts. */
   readonly warnings: readonly string[];
+  /** Labels of runs that started from another state of the base than it is in now. */
+  readonly changed: readonly string[];
 }
 
 /** Opens everything, and checks it. Throws UserError where runs, prompts and settings do not go together. */
@@ -94,13 +96,12 @@ export async function openComparison(options: ComparisonOptions): Promise<Compar
       shots: wantedShots(parts, drawer, filled, look, what),
     });
   }
-  for (const { label, summary } of runs)
-    if (summary?.base && summary.base.hash !== hash)
-      warnings.add(`${label}: the base has changed since it was trained`);
+  const changed = runs.filter(({ summary }) => summary?.base && summary.base.hash !== hash);
   const { recipe } = runs[0]!;
   return {
     baseName: recipe.base === 'nano' ? 'nano' : basename(recipe.base),
     ...{ base, columns, look, parts, warnings: [...warnings] },
+    changed: changed.map(({ label }) => label),
   };
 }
 

@@ -86,6 +86,16 @@ describe('two runs and their base', () => {
     expect(page).not.toContain('<th scope="col">Memory</th>');
   });
 
+  test('a base that is no longer what the runs started from is told of, here and on the page', async () => {
+    const other = copied((folder) => {
+      const path = join(folder, 'summary.json');
+      writeFileSync(path, readFileSync(path, 'utf8').replace(/"hash": "[0-9a-f]+/, '"hash": "00'));
+    });
+    const { page, told } = await compared([other], report('again'));
+    expect(told.notes).toContain('warning: The base has changed since run 0 started from it.');
+    expect(page).toContain('<li>The base has changed since run 0 started from it.</li>');
+  });
+
   test('a run whose folder was carried elsewhere brings its result along', async () => {
     const moved = copied();
     const result = join(runs.out, 'boy.safetensors');
