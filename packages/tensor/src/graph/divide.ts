@@ -23,8 +23,10 @@ export interface Worth {
   readonly mostBytes: number;
   /** How many of the elements that are computed have to be parts of a share, from 0 to 1. */
   readonly leastShare: number;
+  /** Rows of the batch that a share has at least. */
+  readonly leastRows: number;
 }
-const worth: Worth = { mostBytes: 2 ** 24, leastShare: 0.8 };
+const worth: Worth = { mostBytes: 2 ** 24, leastShare: 0.8, leastRows: 1 };
 
 /** Of a node that cannot be computed before all shares are done: 'late'. */
 type Place = Cut | 'late';
@@ -39,11 +41,12 @@ type Place = Cut | 'late';
 export function divide(
   graph: Graph,
   most: number,
-  { mostBytes, leastShare }: Worth = worth,
+  given: Partial<Worth> = {},
 ): Divided | undefined {
+  const { mostBytes, leastShare, leastRows } = { ...worth, ...given };
   const { nodes } = graph;
   const batch = batchOf(graph);
-  const parts = largestDivisor(batch, most);
+  const parts = largestDivisor(batch, Math.max(1, Math.min(most, Math.floor(batch / leastRows))));
   if (parts < 2) return undefined;
   const isCutInput = (node: AnyNode): boolean =>
     node.op === 'input' && !node.attrs.state && node.shape[0] === batch;
@@ -73,12 +76,12 @@ export function divide(
     if (!handed.includes(id)) return undefined;
     const place = places[id]!;
     const type = { shape: shapeOfPart(id), dtype: node.dtype };
-    const given = Array.from({ length: parts }, (_, share) =>
+    const handedOver = Array.from({ length: parts }, (_, share) =>
       builder.add('input', [], { name: partName(share, String(id)), type, state: false }),
     );
     return typeof place === 'number'
-      ? builder.add('concat', given, { axis: place })
-      : given.reduce((sum, one) => builder.add('add', [sum, one], {}));
+      ? builder.add('concat', handedOver, { axis: place })
+      : handedOver.reduce((sum, one) => builder.add('add', [sum, one], {}));
   });
   return {
     share: shareOf(graph, places, handed, parts),

@@ -104,6 +104,8 @@ describe('a divided graph', () => {
       4,
       4,
     ]);
+    expect([2, 4].map((most) => divide(graph, most, { leastRows: 2 })?.parts)).toEqual([2, 2]);
+    expect(divide(graph, 4, { leastRows: 3 })).toBeUndefined();
   });
 
   it.for<{ why: string; build: (x: Tensor) => Tensor }>([

@@ -25,6 +25,8 @@ export interface LoadOptions extends LowerOptions {
 
 /** Weights of a model that every thread computes with alone: its products are large enough to be divided. Each share maps them once more, too. */
 const MOST_WEIGHTS = 2 ** 30;
+/** Rows of a share: ONNX Runtime rounds products with a single row otherwise, and a picture is to be the same, however many are drawn with it. */
+const LEAST_ROWS = 2;
 /** Elements of a graph that one thread computes sooner than it would wake another. */
 const FEW = 2 ** 20;
 
@@ -35,7 +37,10 @@ export async function load(
   source: MappedWeights,
   { shares, ...options }: LoadOptions,
 ): Promise<Loaded> {
-  const divided = divide(graph, shares ?? sharesOf(graph, options.threads));
+  const divided =
+    shares === undefined
+      ? divide(graph, sharesOf(graph, options.threads), { leastRows: LEAST_ROWS })
+      : divide(graph, shares);
   return divided
     ? loadShares(runtime, divided, source, options)
     : loadWhole(runtime(0), graph, source, options);
