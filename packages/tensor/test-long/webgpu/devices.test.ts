@@ -45,6 +45,6 @@ test('a device that is opened and closed leaves no memory behind', async ({ task
   );
   // JavaScript's heap breathes by some megabytes.
   expect(own).toBeLessThan(40);
-  // SwiftShader holds on to some of what it compiled for each device: 0.9 MB of this graph, 3 MB at first. An instance of Dawn for each device took 5 MB more.
-  expect(driven).toBeLessThan(4 * cycles);
+  // SwiftShader keeps caches of its own: 102 MB within the first 20 devices, 151 MB more between the 20th and the 160th. An instance of Dawn for each device took 5 MB a cycle on top of that.
+  expect(driven).toBeLessThan(150 + 2 * cycles);
 });
