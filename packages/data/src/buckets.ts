@@ -14,8 +14,7 @@ export function bucketSizes(size: Size, step = bucketStep(size)): Size[] {
   const [least, most] = [side / 2, side * 2];
   const square = Math.floor(side / step) * step;
   const sizes = new Map<string, Size>([[`${square}x${square}`, { width: square, height: square }]]);
-  for (let width = step; width <= most; width += step) {
-    if (width < least) continue;
+  for (let width = Math.ceil(least / step) * step; width <= most; width += step) {
     const height = Math.min(most, Math.floor(area / width / step) * step);
     if (height < least) continue;
     for (const bucket of [

@@ -1,11 +1,11 @@
 import { existsSync } from 'node:fs';
 import { extname, isAbsolute, join, resolve } from 'node:path';
 import { buildRun, metricLines, type Recipe, type Report, type Run } from '@sdft/methods';
+import { fromHere } from '@sdft/pipeline';
 import { UserError } from '@sdft/tensor';
 import type { RunOptions } from '../commands/train.ts';
 import { Interrupted } from '../failures/status.ts';
 import { checkTarget } from '../files/checkTarget.ts';
-import { fromHere } from '../files/fromHere.ts';
 import { backendNamed } from '../options/backend.ts';
 import { finishFirst } from '../program/interruption.ts';
 import { Output } from '../terminal/output.ts';

@@ -1,13 +1,12 @@
 /** @file From the folders of runs to the page. */
-import { readdir, stat } from 'node:fs/promises';
-import { isAbsolute, join } from 'node:path';
+import { isAbsolute } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Recipe, recipeYaml } from '@sdft/methods';
 import * as nano from '@sdft/nano';
+import { bytesOnDisk, fromHere } from '@sdft/pipeline';
 import { page } from '../page/page.ts';
 import type { Column, Embedded, Figures, Report } from '../page/report.ts';
 import { listed } from '../page/quantities.ts';
-import { fromHere } from './command.ts';
 import {
   type Comparison,
   type ComparisonOptions,
@@ -129,7 +128,7 @@ async function figuresOf(
   scores: Scores | undefined,
 ): Promise<Figures> {
   const { validation = [], training = [] } = run?.metrics ?? {};
-  const bytes = await Promise.all((run?.files ?? []).map(bytesOf));
+  const bytes = await Promise.all((run?.files ?? []).map(bytesOnDisk));
   return {
     style: scores?.style,
     concept: scores?.concept,
@@ -141,13 +140,6 @@ async function figuresOf(
     seconds: run?.summary?.seconds ?? training[training.length - 1]?.seconds,
     memory: run?.summary?.memory,
   };
-}
-
-async function bytesOf(path: string): Promise<number> {
-  const about = await stat(path);
-  if (!about.isDirectory()) return about.size;
-  const inside = await Promise.all((await readdir(path)).map((name) => bytesOf(join(path, name))));
-  return inside.reduce((sum, one) => sum + one, 0);
 }
 
 /** What was found out about the columns. */

@@ -1,4 +1,3 @@
-export { commandLine } from './command.ts';
 export { type CompareOptions, compareRuns, type Progress } from './compareRuns.ts';
 export { BASE, type ComparisonOptions } from './comparison.ts';
 export { openClassifier } from './openClassifier.ts';

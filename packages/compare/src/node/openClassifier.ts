@@ -19,6 +19,15 @@ export async function openClassifier(
   folder: string = fileURLToPath(ownFolder),
   backend: Backend = cpu(),
 ): Promise<Classifier> {
+  const config = await readClassifierConfig(folder);
+  const { tensors } = openSafetensors(join(folder, 'model.safetensors'));
+  return createClassifier(config, tensors, backend);
+}
+
+/** What `classifier.json` of a folder says. Throws UserError where it is missing or no such file. */
+export async function readClassifierConfig(
+  folder: string = fileURLToPath(ownFolder),
+): Promise<ClassifierConfig> {
   const path = join(folder, 'classifier.json');
   let text: string;
   try {
@@ -36,6 +45,5 @@ export async function openClassifier(
   }
   for (const key of ['side', 'channels', 'groups', 'artists', 'concepts'] as const)
     if (config[key] === undefined) throw new UserError(`${path}: has no ${key}`);
-  const { tensors } = openSafetensors(join(folder, 'model.safetensors'));
-  return createClassifier(config, tensors, backend);
+  return config;
 }

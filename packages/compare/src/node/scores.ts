@@ -1,36 +1,18 @@
 /** @file Style, concept and diversity of what was drawn, by the classifier that comes along with `nano`. */
-import { readFile } from 'node:fs/promises';
-import { fileURLToPath } from 'node:url';
-import * as nano from '@sdft/nano';
 import { type Backend, UserError } from '@sdft/tensor';
 import ndarray, { type NdArray } from 'ndarray';
 import sharp from 'sharp';
 import { counted, listed, percent } from '../page/quantities.ts';
 import { type Classifier, firstOf } from '../scores/classifier.ts';
-import type { ClassifierConfig } from '../scores/network.ts';
+import type { ClassifierConfig, Measured } from '../scores/network.ts';
 import { conceptIn, type Scores, scoresOf } from '../scores/scores.ts';
-import { openClassifier } from './openClassifier.ts';
+import { openClassifier, readClassifierConfig } from './openClassifier.ts';
 import type { WantedShot } from './shots.ts';
 
 /** Figures of each column, and what a reader has to know of them. */
 export interface Scored {
   readonly scores: readonly Scores[];
   readonly about: string;
-}
-
-/** What `classifier.json` says of kept-back pictures, beside the shape. */
-interface Accuracy {
-  readonly accuracy?: {
-    readonly pairs?: Measured;
-    readonly outlines?: Measured;
-  };
-}
-
-interface Measured {
-  readonly pictures: number;
-  /** 0..1 */
-  readonly artist: number;
-  readonly concept: { readonly top1: number };
 }
 
 /**
@@ -44,7 +26,7 @@ export async function whyNoScores(
   { width, height }: { readonly width: number; readonly height: number },
   style: string | undefined,
 ): Promise<string | undefined> {
-  const { side, artists } = await config();
+  const { side, artists } = await readClassifierConfig();
   const why =
     base !== 'nano'
       ? 'there is no classifier for this base'
@@ -87,7 +69,7 @@ export async function scoreColumns(
       });
     scores.push(scoresOf(judged));
   }
-  return { scores, about: await aboutClassifier(artist, scores[0]?.pictures ?? 0) };
+  return { scores, about: aboutClassifier(classifier.config, artist, scores[0]?.pictures ?? 0) };
 }
 
 /** The artist that the classifier sees most often in pictures; undefined where there are none. */
@@ -116,14 +98,12 @@ async function pixelsOf(path: string, side: number): Promise<NdArray<Uint8Array>
   return ndarray(new Uint8Array(data), [side, side, 3]);
 }
 
-async function config(): Promise<ClassifierConfig & Accuracy> {
-  const path = fileURLToPath(new URL('classifier.json', nano.classifier));
-  return JSON.parse(await readFile(path, 'utf8')) as ClassifierConfig & Accuracy;
-}
-
 /** What the page says of the classifier. */
-async function aboutClassifier(artist: string | undefined, pictures: number): Promise<string> {
-  const { accuracy, artists, concepts } = await config();
+function aboutClassifier(
+  { accuracy, artists, concepts }: ClassifierConfig,
+  artist: string | undefined,
+  pictures: number,
+): string {
   const { pairs, outlines } = accuracy ?? {};
   const right = (measured: Measured | undefined, of: string): string[] =>
     measured

@@ -1,10 +1,9 @@
 /** @file Draws the pictures of a column, those that are not there yet. */
 import { existsSync } from 'node:fs';
 import { writePng } from '@sdft/data/node';
-import { openGenerator } from '@sdft/pipeline';
+import { commandLine, openGenerator } from '@sdft/pipeline';
 import type { Backend } from '@sdft/tensor';
 import { UserError } from '@sdft/tensor';
-import { commandLine } from './command.ts';
 import type { Drawer } from './openRun.ts';
 import type { Content, Parts } from './parts.ts';
 

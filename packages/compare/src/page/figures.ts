@@ -21,11 +21,6 @@ export interface FigureKind {
   readonly ofBase: boolean;
 }
 
-const plain =
-  (write: (value: number) => string) =>
-  (value: number): string =>
-    write(value);
-
 /** In the order in which they matter to somebody who chooses. */
 export const figureKinds: readonly FigureKind[] = [
   {
@@ -35,7 +30,7 @@ export const figureKinds: readonly FigureKind[] = [
       'in how many pictures of the sheet the classifier sees the hand of the artist whose pictures were learned from',
     glance: 'Closest to the style',
     better: 'more',
-    text: plain(percent),
+    text: percent,
     ofBase: true,
   },
   {
@@ -44,7 +39,7 @@ export const figureKinds: readonly FigureKind[] = [
     about: 'in how many it sees what their prompts name',
     glance: 'Truest to the prompts',
     better: 'more',
-    text: plain(percent),
+    text: percent,
     ofBase: true,
   },
   {
@@ -54,7 +49,7 @@ export const figureKinds: readonly FigureKind[] = [
       'how far apart pictures of one prompt are for the classifier; a method that draws one picture again and again has 0',
     glance: undefined,
     better: 'more',
-    text: plain(score),
+    text: score,
     ofBase: true,
   },
   {
@@ -75,7 +70,7 @@ export const figureKinds: readonly FigureKind[] = [
       'the loss after the last step on pictures that were kept back, at the same noise and timesteps for every run',
     glance: 'Lowest validation loss',
     better: 'less',
-    text: plain(loss),
+    text: loss,
     ofBase: false,
   },
   {
@@ -84,7 +79,7 @@ export const figureKinds: readonly FigureKind[] = [
     about: 'how many numbers the method may change',
     glance: undefined,
     better: 'less',
-    text: plain(count),
+    text: count,
     ofBase: false,
   },
   {
@@ -93,7 +88,7 @@ export const figureKinds: readonly FigureKind[] = [
     about: 'the size of what was learned',
     glance: 'Smallest file',
     better: 'less',
-    text: plain(bytes),
+    text: bytes,
     ofBase: false,
   },
   {
@@ -102,7 +97,7 @@ export const figureKinds: readonly FigureKind[] = [
     about: 'how long the training took, on the machine that it ran on',
     glance: 'Fastest',
     better: 'less',
-    text: plain(duration),
+    text: duration,
     ofBase: false,
   },
   {
@@ -111,7 +106,7 @@ export const figureKinds: readonly FigureKind[] = [
     about: 'the most that the training process held in memory',
     glance: undefined,
     better: 'less',
-    text: plain(bytes),
+    text: bytes,
     ofBase: false,
   },
 ];

@@ -22,6 +22,15 @@ export interface ClassifierConfig {
   readonly artists: readonly string[];
   /** What is drawn, as prompts call it. */
   readonly concepts: readonly string[];
+  /** How often it is right about pictures that nothing learned from: by the base's artists, and by the one that the base never saw. */
+  readonly accuracy?: { readonly pairs?: Measured; readonly outlines?: Measured };
+}
+
+/** Shares of pictures, 0..1, whose answer comes first. */
+export interface Measured {
+  readonly pictures: number;
+  readonly artist: number;
+  readonly concept: { readonly top1: number };
 }
 
 /** What it says of pictures, before any softmax. */

@@ -14,6 +14,7 @@ import { decodePicture, readSize } from './decode.ts';
 import { forAll } from './for-all.ts';
 import { scanFolder, some } from './scan.ts';
 import { writeWhole } from './whole-file.ts';
+import { pngOf } from './write-png.ts';
 
 /**
  * How a picture of another shape gets its size: `crop` scales the shorter side and cuts the longer one evenly, `pad` scales the longer side and fills the rest, `bucket`
@@ -104,8 +105,7 @@ export async function prepareFolder(
       const { rgb, remark, ...placed } = await plan.place(path, was);
       if (remark !== undefined) remarks.push(`${path} ${remark}`);
       const stem = join(placed.folder, names[i]!);
-      const png = await pngOf(rgb);
-      await writeWhole(join(unfinished, `${stem}.png`), png);
+      await writeWhole(join(unfinished, `${stem}.png`), await pngOf(rgb));
       await writeWhole(join(unfinished, `${stem}.txt`), Buffer.from(`${caption.text}\n`));
       const digest = createHash('sha256').update(rgb.data).digest('hex');
       digests.set(digest, [...(digests.get(digest) ?? []), name]);
@@ -199,11 +199,6 @@ async function padded(rgb: Rgb, { width, height }: Size, background: string): Pr
     .toBuffer();
   return { data, width, height };
 }
-
-const pngOf = ({ data, width, height }: Rgb): Promise<Uint8Array> =>
-  sharp(data, { raw: { width, height, channels: 3 } })
-    .png()
-    .toBuffer();
 
 async function captionFor(
   folder: string,

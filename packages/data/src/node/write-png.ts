@@ -1,17 +1,18 @@
 import { crc32 } from 'node:zlib';
 import sharp from 'sharp';
 import { UserError } from '../errors.ts';
-import type { Picture } from '../pixels.ts';
+import type { Picture, Rgb } from '../pixels.ts';
 import { toRgb } from '../pixels.ts';
 import { writeWhole } from './whole-file.ts';
 
 /** Bytes of a PNG file, 8-bit RGB. @throws UserError when the picture has none of a picture's shapes (`Picture`). */
-export async function encodePng(picture: Picture): Promise<Uint8Array> {
-  const { data, width, height } = toRgb(picture);
-  return sharp(data, { raw: { width, height, channels: 3 } })
+export const encodePng = async (picture: Picture): Promise<Uint8Array> => pngOf(toRgb(picture));
+
+/** Bytes of a PNG file of sRGB bytes. */
+export const pngOf = ({ data, width, height }: Rgb): Promise<Uint8Array> =>
+  sharp(data, { raw: { width, height, channels: 3 } })
     .png()
     .toBuffer();
-}
 
 /**
  * Writes a PNG file, whole or not at all: a picture, or the bytes of a PNG file (as `contactSheet` gives them).

@@ -1,6 +1,12 @@
 /** @file The networks with adapters applied, compiled for the shapes that are asked for, which hold the present values of what is trained. */
-import { type Executable, type Graph, hostArray, type HostArray } from '@sdft/tensor';
-import { type StateValue, valueOf } from '@sdft/tensor';
+import {
+  type Executable,
+  type Graph,
+  hostArray,
+  type HostArray,
+  type StateValue,
+  valueOf,
+} from '@sdft/tensor';
 import type { Base } from '../training/base.ts';
 import { trainableState } from '../training/update.ts';
 import type { Executables, Loaded } from './executables.ts';

@@ -45,15 +45,16 @@ export async function sized(
   for (const path of paths)
     found.push({
       path: relative(folder, path).replaceAll('\\', '/'),
-      bytes: await bytesOf(path),
+      bytes: await bytesOnDisk(path),
     });
   return found;
 }
 
-async function bytesOf(path: string): Promise<number> {
+/** Bytes of a file, or of all files below a folder. */
+export async function bytesOnDisk(path: string): Promise<number> {
   const about = await stat(path);
   if (!about.isDirectory()) return about.size;
   let bytes = 0;
-  for (const name of await readdir(path)) bytes += await bytesOf(join(path, name));
+  for (const name of await readdir(path)) bytes += await bytesOnDisk(join(path, name));
   return bytes;
 }

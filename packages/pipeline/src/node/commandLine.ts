@@ -1,9 +1,8 @@
-/** @file Commands as they are typed into a shell. */
+/** @file Paths and commands as they are typed into a shell. */
 import { isAbsolute, relative } from 'node:path';
 
 /** A path as short as it can be said in the working directory. */
 export function fromHere(path: string): string {
-  if (!isAbsolute(path)) return path;
   const near = relative(process.cwd(), path);
   return near === '' || near.startsWith('..') || isAbsolute(near) ? path : near;
 }
