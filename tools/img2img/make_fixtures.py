@@ -82,6 +82,13 @@ def main() -> None:
                 "a red cup", image=mean(image), mask_image=mask, masked_image_latents=mean(masked), height=64, width=64, strength=strength, num_inference_steps=10, guidance_scale=7.5, generator=generator, output_type="latent",
             )
             tensors[f"inpaint.{name}.{strength}"] = out.images.contiguous()
+    # Everything is drawn: whatever the picture is, nothing of it is left.
+    pipe = StableDiffusionInpaintPipeline(unet=wide, scheduler=SCHEDULERS["ddim"], **parts)
+    pipe.set_progress_bar_config(disable=True)
+    out = pipe(
+        "a red cup", image=image, mask_image=torch.ones_like(mask), masked_image_latents=mean(torch.zeros_like(image)), height=64, width=64, strength=1.0, num_inference_steps=10, guidance_scale=7.5, generator=torch.Generator().manual_seed(11), output_type="latent",
+    )
+    tensors["everything.ddim"] = out.images.contiguous()
     OUT.mkdir(parents=True, exist_ok=True)
     save_file({key: value.contiguous() for key, value in tensors.items()}, OUT / "latents.safetensors")
     print((OUT / "latents.safetensors").stat().st_size)

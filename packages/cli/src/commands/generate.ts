@@ -46,7 +46,10 @@ export function generateCommand(summary: string): Command {
       'how far that picture is changed, above 0 to 1 (default: 0.8, with a mask 1)',
       realNumber('--strength', 0),
     )
-    .option('--mask <file>', 'for inpainting bases: white where the picture is drawn anew')
+    .option(
+      '--mask <file>',
+      'for inpainting bases: white where the picture is drawn anew (default: everywhere)',
+    )
     .option('--like <picture>', 'settings of a PNG that sdft or A1111 drew; flags override them')
     .action(async (flags: GenerateFlags) => {
       const { generate } = await import('../generation/generate.ts');

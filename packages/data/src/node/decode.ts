@@ -76,6 +76,10 @@ export async function decodePicture(path: string, fit: Fit): Promise<Decoded> {
   return { ...rgb, remark };
 }
 
+/** A picture in another size: the shortest side scaled, the rest cropped evenly. */
+export const resizePicture = (picture: Rgb, fit: Fit): Promise<Rgb> =>
+  toFit(rawSharp(picture), picture, coverOf(picture, fit), fit);
+
 function isRgb({ channels, depth, space }: Metadata): boolean {
   return channels === 3 && depth === 'uchar' && space === 'srgb';
 }

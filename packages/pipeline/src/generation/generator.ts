@@ -5,7 +5,7 @@ import { draws, hostArray, type HostArray, type MemoryPlan, nullBackend } from '
 import ndarray, { type NdArray } from 'ndarray';
 import type { AdaptedNetworks, PresentValues } from '../encoding/adaptedNetworks.ts';
 import { decodePictureGraph, denoiseGraph, encodePictureGraph } from '../encoding/graphs.ts';
-import { type Base, lowResSchedule, pixelsPerLatent } from '../training/base.ts';
+import { type Base, kindOf, lowResSchedule, pixelsPerLatent } from '../training/base.ts';
 import { type Contexts, contextsOf, readPrompts } from './contexts.ts';
 import { type GenerateOptions, generateSettings } from './settings.ts';
 
@@ -78,17 +78,14 @@ export class Generator {
     const { tokens } = contexts;
     const guidance = cfg * contexts.weight;
     const one = channels * height * width;
-    const pictures = await this.#pictures(options);
-    // Inpainting at full strength begins from noise alone, as in diffusers.
-    const start =
-      pictures && !(pictures.beside && settings.first === 0)
-        ? {
-            step: settings.first,
-            clean: packed(Array.from({ length: size }, () => pictures.clean)),
-          }
-        : undefined;
+    const clean = await this.#clean(options, settings.first);
+    const start = clean && {
+      step: settings.first,
+      clean: packed(Array.from({ length: size }, () => clean)),
+    };
     const noisySmall = options.lowRes && this.#noisySmall(options, settings);
-    const beside = noisySmall ?? (() => pictures?.beside ?? new Float32Array(0));
+    const masked = await this.#masked(options, [height, width]);
+    const beside = noisySmall ?? (() => masked);
     const guided = guidance !== 1;
     const unet = await this.#networks.unet(
       { batch: guided ? 2 * size : size, height, width, tokens },
@@ -166,20 +163,30 @@ export class Generator {
     return generated;
   }
 
-  /** Latents of a picture to start from, and what an inpainting U-Net sees beside the noisy latents: the mask, and the latents of the picture without what is masked. */
-  async #pictures({ initImage, mask }: GenerateOptions) {
-    if (!initImage) return undefined;
-    const pixels = Float32Array.from(initImage.data);
-    const clean = await this.#encoded(pixels, initImage.shape);
-    if (!mask) return { clean, beside: undefined };
-    const [, , height, width] = initImage.shape as [number, number, number, number];
-    const masked = pixels.map((value, i) => (mask.data[i % (height * width)]! < 0.5 ? value : 0));
+  /** Latents of the picture to start from; undefined where noise alone begins: inpainting at full strength does, as in diffusers. */
+  async #clean({ initImage, mask }: GenerateOptions, first: number) {
+    if (!initImage || (mask && first === 0)) return undefined;
+    return this.#encoded(Float32Array.from(initImage.data), initImage.shape);
+  }
+
+  /**
+   * What an inpainting U-Net sees beside the noisy latents, [1+C,h,w]: the mask, and the latents of the picture without what is masked; without either, all of it is. Of other bases nothing.
+   *
+   * @param cells [height, width] of the latents
+   */
+  async #masked({ initImage, mask }: GenerateOptions, cells: readonly [number, number]) {
+    if (kindOf(this.#base) !== 'inpainting') return new Float32Array(0);
     const scale = pixelsPerLatent(this.#base);
-    const cells: number[] = [];
+    const [height, width] = cells.map((count) => count * scale) as [number, number];
+    const isMasked = (at: number): boolean => !mask || mask.data[at]! >= 0.5;
+    const left = new Float32Array(this.#base.vae.inChannels * height * width).map((_, at) =>
+      isMasked(at % (height * width)) ? 0 : initImage!.data[at]!,
+    );
+    const drawn: number[] = [];
     for (let y = 0; y < height; y += scale)
-      for (let x = 0; x < width; x += scale) cells.push(mask.data[y * width + x]! < 0.5 ? 0 : 1);
-    const beside = packed([Float32Array.from(cells), await this.#encoded(masked, initImage.shape)]);
-    return { clean, beside };
+      for (let x = 0; x < width; x += scale) drawn.push(isMasked(y * width + x) ? 1 : 0);
+    const shape = [1, this.#base.vae.inChannels, height, width];
+    return packed([Float32Array.from(drawn), await this.#encoded(left, shape)]);
   }
 
   /** What an upscaling U-Net sees beside the noisy latents of picture i: the small picture with its noise, [3,h,w]. */

@@ -63,7 +63,7 @@ export interface GenerateOptions {
   readonly initImage?: HostArray | undefined;
   /** How far the picture is changed, 0 to 1: the share of the steps that are taken. Default 0.8; 1 with a mask, where the picture outside of it still counts. */
   readonly strength?: number | undefined;
-  /** For inpainting bases: f32 [1,1,H,W], 0.5 and more where the picture is drawn anew. */
+  /** For inpainting bases, together with `initImage`: f32 [1,1,H,W], 0.5 and more where the picture is drawn anew. Default: everywhere, and no picture counts. */
   readonly mask?: HostArray | undefined;
   /** For upscaling bases: the picture that is enlarged, f32 [1,3,h,w] in -1..1. What is drawn is larger by the pixels that stand for one latent: 4 for the x4 upscaler. */
   readonly lowRes?: HostArray | undefined;
@@ -96,9 +96,9 @@ function checkPictures(base: Base, options: GenerateOptions): void {
   const { initImage, mask, latents, size, sampler } = options;
   const kind = kindOf(base);
   checkLowRes(base, options);
-  if (kind === 'inpainting' && !(initImage && mask))
+  if (kind === 'inpainting' && (initImage === undefined) !== (mask === undefined))
     throw new UserError(
-      `generate: ${base.name} is made for inpainting: give it a picture and a mask (initImage, mask)`,
+      `generate: ${base.name} is made for inpainting: give it a picture and a mask (initImage, mask), or neither, and it draws everything`,
     );
   if (mask && kind !== 'inpainting')
     throw new UserError(
@@ -139,10 +139,13 @@ function checkLowRes(base: Base, options: GenerateOptions): void {
       );
     return;
   }
-  if (!lowRes) refuseOtherKinds(base);
+  if (!lowRes)
+    throw fail(
+      `${base.name} is made for upscaling and draws nothing from a prompt alone; give it a picture to enlarge (lowRes; sdft upscale)`,
+    );
   if (initImage)
     throw fail(`${base.name} is made for upscaling: give it its picture as lowRes, not initImage`);
-  const { shape } = lowRes!;
+  const { shape } = lowRes;
   const [one, channels, height, width] = shape;
   if (shape.length !== 4 || one !== 1 || channels !== base.vae.inChannels || !height || !width)
     throw fail(`lowRes must be [1, ${base.vae.inChannels}, h, w], got [${shape.join(', ')}]`);
@@ -176,15 +179,6 @@ function firstStep(
       `generate: strength ${strength} of ${steps} steps is not one step; take more steps or a greater strength`,
     );
   return steps - taken;
-}
-
-/** Throws UserError where a base does not make pictures from prompts alone. */
-export function refuseOtherKinds(base: Base): void {
-  const kind = kindOf(base);
-  if (kind !== 'text-to-image')
-    throw new UserError(
-      `generate: ${base.name} is made for ${kind} and draws nothing from a prompt alone; ${kind === 'upscaling' ? 'give it a picture to enlarge (lowRes; sdft upscale)' : 'take a text-to-image base'}`,
-    );
 }
 
 /** Settings of previews that a recipe leaves out: as A1111 draws them while it trains, 20 steps. */

@@ -14,8 +14,6 @@ import { PictureEncoder } from '../encoding/pictureEncoder.ts';
 import { PromptEncoder } from '../encoding/promptEncoder.ts';
 import { promptsOf } from '../encoding/prompts.ts';
 import { Generator } from '../generation/generator.ts';
-import { checkPreview } from '../generation/settings.ts';
-import { refuseOtherKinds } from '../generation/settings.ts';
 import type { Composition, ResolvedRecipe } from '../recipe/composition.ts';
 import { Problems } from '../recipe/problems.ts';
 import type { Recipe } from '../recipe/schema.ts';
@@ -33,6 +31,7 @@ import { openBaseOf } from './openBase.ts';
 import { openData } from './openData.ts';
 import { openValidation, refuseUnmoved } from './openValidation.ts';
 import { splitExtension, under } from './paths.ts';
+import { openPreviews } from './previews.ts';
 import { recordFile } from './recordFile.ts';
 import { replaySource } from './replaySource.ts';
 import { checkRoom } from './room.ts';
@@ -86,9 +85,6 @@ export async function assembleRun(
   if (!recipe.data && !options.images && options.replay === undefined)
     problems.add('there are no pictures: say data: { images: FOLDER }, or replay a record');
   const base = await problems.gather(() => openBaseOf(recipe, relativeTo));
-  if (base && recipe.preview?.every !== undefined)
-    await problems.gather(() => refuseOtherKinds(base));
-  if (base && recipe.preview) await problems.gather(() => checkPreview(base, recipe.preview!));
   const words = wordsOf(adapters);
   const opened =
     options.replay === undefined
@@ -96,6 +92,8 @@ export async function assembleRun(
       : undefined;
   const set = opened?.set;
   recipe = opened?.recipe ?? recipe;
+  const previews =
+    base && (await problems.gather(() => openPreviews(base, recipe, { set, relativeTo })));
   const attached =
     base &&
     (await problems.gather(() =>
@@ -118,6 +116,8 @@ export async function assembleRun(
 
   const executables = new Executables(backend, options.executableBytes ?? 2 ** 30);
   const networks = new AdaptedNetworks(base!, executables, { adapters, attached: attached! });
+  const generator = new Generator(networks, recipe);
+  await problems.gather(() => previews?.check(generator));
   const validator =
     heldOut &&
     (await problems.gather(
@@ -234,7 +234,8 @@ export async function assembleRun(
     trainables: attached!.trainables,
     optimizer,
     trainer,
-    generator: new Generator(networks, recipe),
+    generator,
+    previews,
     validator,
     executables,
     folder,

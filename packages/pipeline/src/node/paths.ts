@@ -20,7 +20,7 @@ export function splitExtension(path: string): readonly [string, string] {
 /** A recipe that means the same wherever its file lies: paths that start from `folder` are made absolute. */
 export function withAbsolutePaths<R extends Recipe>(recipe: R, folder: string): R {
   const absolute = (path: string): string => resolve(folder, path);
-  const { base, data, save, validation } = recipe;
+  const { base, data, save, validation, preview } = recipe;
   const { classImages } = data ?? {};
   const readable = <T extends Pick<NonNullable<Recipe['validation']>, 'images' | 'template'>>(
     pictures: T,
@@ -40,6 +40,9 @@ export function withAbsolutePaths<R extends Recipe>(recipe: R, folder: string): 
       },
     }),
     ...(validation && { validation: readable(validation) }),
+    ...(preview?.images !== undefined && {
+      preview: { ...preview, images: absolute(preview.images) },
+    }),
     ...(save?.out !== undefined && { save: { ...save, out: absolute(save.out) } }),
   };
   for (const key of ['config', 'vae', 'initFrom'] as const) {

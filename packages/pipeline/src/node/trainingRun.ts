@@ -5,7 +5,7 @@ import { hostArray, type HostArray, type StateValue, UserError, valueOf } from '
 import type { Adapter, AdapterState, Parameters } from '../contracts.ts';
 import type { Executables } from '../encoding/executables.ts';
 import type { Generated, Generator } from '../generation/generator.ts';
-import { type GenerateOptions, previewDefaults } from '../generation/settings.ts';
+import type { GenerateOptions } from '../generation/settings.ts';
 import type { ResolvedRecipe } from '../recipe/composition.ts';
 import { recipeYaml } from '../recipe/write.ts';
 import { momentsAmong } from '../run/moments.ts';
@@ -26,6 +26,7 @@ import { baseHash } from './baseHash.ts';
 import { peakMemory, sized, version } from './summary.ts';
 import type { Record as RecordFile } from './recordFile.ts';
 import { withAbsolutePaths, withName } from './paths.ts';
+import type { Previews } from './previews.ts';
 import { RunFolder } from './runFolder.ts';
 import { trainableFile } from './trainableFile.ts';
 
@@ -38,6 +39,7 @@ export interface RunParts {
   readonly optimizer: Optimizer;
   readonly trainer: Trainer;
   readonly generator: Generator;
+  readonly previews: Previews | undefined;
   readonly validator: Validator | undefined;
   readonly executables: Executables;
   readonly folder: RunFolder | undefined;
@@ -296,8 +298,8 @@ export class TrainingRun implements Run {
 
   /** Writes what is due after a step. */
   async #written(): Promise<string[]> {
-    const { folder } = this.#parts;
-    const { save = {}, preview = {} } = this.recipe;
+    const { folder, previews } = this.#parts;
+    const { save = {}, preview } = this.recipe;
     const due = (every: number | undefined) => every !== undefined && this.step % every === 0;
     const written: string[] = [];
     if (folder && due(save.every)) {
@@ -305,18 +307,13 @@ export class TrainingRun implements Run {
       if (save.out !== undefined)
         written.push(...(await this.#save(folder.output(save.out, this.step), true)));
     }
-    if (folder && due(preview.every)) {
-      const { every: _, prompts = [], ...look } = preview;
-      for (const [i, prompt] of prompts.entries()) {
-        const [picture] = await this.generate(prompt, {
-          ...previewDefaults,
-          ...(look as GenerateOptions),
-        });
+    if (folder && previews && due(preview?.every))
+      for (const [i, prompt] of previews.prompts.entries()) {
+        const drawn = await previews.draw(prompt, (...asked) => this.generate(...asked));
         const path = folder.preview(this.step, i);
-        await picture!.save(path, { force: true });
+        await writePng(path, drawn, { force: true });
         written.push(path);
       }
-    }
     return written;
   }
 

@@ -172,6 +172,15 @@ const previewSchema = z.strictObject({
   steps: describe(whole(1), 'sampler steps of a preview').optional(),
   cfg: describe(z.number(), 'strength of guidance').optional(),
   sampler: describe(z.enum(samplerNames), 'sampler of previews').optional(),
+  images: describe(
+    path,
+    'folder of pictures that previews start from, for bases that inpaint or enlarge: its first three; those of data by default',
+    '--preview-images <dir>',
+  ).optional(),
+  noiseLevel: describe(
+    whole(0),
+    'noise in the small pictures, for bases that enlarge; 20 by default',
+  ).optional(),
 });
 
 /** A part by its name, with its own settings. */
