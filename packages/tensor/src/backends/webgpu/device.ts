@@ -16,18 +16,24 @@ export class Device {
   #failure: Error | undefined;
   #lost = false;
   #closing = false;
+  readonly #collect: (() => Promise<void>) | undefined;
   readonly #pipelines = new Map<string, Promise<GPUComputePipeline>>();
   readonly #layouts = new Map<number, GPUBindGroupLayout>();
 
-  constructor(gpu: GPUDevice, target: Target, name: string) {
+  /** @param collect frees what nothing refers to any more, where that can be asked for */
+  constructor(gpu: GPUDevice, target: Target, name: string, collect?: () => Promise<void>) {
     this.gpu = gpu;
     this.target = target;
     this.name = name;
-    gpu.addEventListener('uncapturederror', (event) => {
+    this.#collect = collect;
+    const note = (event: Event): void => {
       this.#failure ??= errorOf((event as GPUUncapturedErrorEvent).error, name);
-    });
+    };
+    gpu.addEventListener('uncapturederror', note);
     void gpu.lost.then(({ reason, message }) => {
       this.#lost = true;
+      // Dawn holds on to listeners, and this one to the device with all that it compiled.
+      gpu.removeEventListener('uncapturederror', note);
       if (!this.#closing)
         this.#failure = new UserError(
           `the graphics device ${name} was lost (${reason}${message && `: ${message}`}). Nothing computed since the last save is left; go on from there with --resume and the run's folder (in a program: run.resume()). If it happens again: another program may fill its memory, or its driver may give up on long work`,
@@ -91,11 +97,14 @@ export class Device {
     return buffers;
   }
 
-  /** Lets go of the device. All that was waited for must have come. */
+  /** Lets go of the device and of what was compiled for it. All that was waited for must have come. */
   async close(): Promise<void> {
     this.#closing = true;
     this.gpu.destroy();
     await this.gpu.lost;
+    this.#pipelines.clear();
+    this.#layouts.clear();
+    await this.#collect?.();
   }
 
   async #compile({

@@ -9,6 +9,7 @@ import {
   targetOf,
   wantedFeatures,
 } from '../../backends/webgpu/target.ts';
+import { collect } from './collect.ts';
 import { attempts, prepareEnvironment } from './drivers.ts';
 
 /** `gpu`: a graphics card; `software`: a driver that computes on the processor; `any`: the first of these that is there. */
@@ -131,5 +132,5 @@ export async function openDevice({ adapter, name, software }: FoundAdapter): Pro
       minStorageBufferOffsetAlignment: limits.minStorageBufferOffsetAlignment,
     },
   });
-  return new Device(gpu, targetOf(factsOf(adapter, software)), name);
+  return new Device(gpu, targetOf(factsOf(adapter, software)), name, collect);
 }
