@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 import { found, repetitions } from '../../../../vitest.long.ts';
+import { growth } from '../../test/support/growth.ts';
 import '../../test/support/webgpu.ts';
 import type { Cycles } from './children/devices.ts';
 
@@ -17,26 +18,6 @@ function cycles(count: number, driver: 'null' | 'driver'): Cycles {
   );
   return JSON.parse(printed.trim().split('\n').at(-1)!) as Cycles;
 }
-
-/**
- * Kilobytes that a cycle of the last half adds: the mean, and half of its 95 % interval.
- * Memory comes in pieces of 128 KB, now and then: a random walk, whose slope by least squares would look certain though nothing grows.
- */
-function growth(kilobytes: readonly number[]): { mean: number; half: number } {
-  const from = kilobytes.length / 2;
-  const steps = kilobytes.slice(from).map((k, i) => k - kilobytes[from + i - 1]!);
-  const mean = steps.reduce((a, b) => a + b) / steps.length;
-  const variance = steps.reduce((sum, s) => sum + (s - mean) ** 2, 0) / (steps.length - 1);
-  return { mean, half: 1.96 * Math.sqrt(variance / steps.length) };
-}
-
-test('what tells growth from chance', () => {
-  const pieces = (size: number) =>
-    Array.from({ length: 200 }, (_, i) => 128 * Math.floor((i * size) / 128));
-  const [still, leaking] = [growth(pieces(1)), growth(pieces(20))];
-  expect(still.mean).toBeLessThanOrEqual(still.half);
-  expect(leaking.mean).toBeGreaterThan(leaking.half);
-});
 
 // Without a driver all of the memory is ours and Dawn's.
 for (const driver of ['null', 'driver'] as const)
