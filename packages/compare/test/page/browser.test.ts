@@ -134,11 +134,13 @@ describe('with the keyboard alone', () => {
     expect(await part('command')).toBe('sdft generate 1 1 1');
     expect(await part('prompt')).toBe('a <boy> drawing of an astronaut');
     await page.keyboard.press('Escape');
-    const after = await page.evaluate(() => ({
-      open: document.querySelector('dialog')!.open,
-      at: (document.activeElement as HTMLElement).dataset['at'],
-    }));
-    expect(after).toEqual({ open: false, at: '2,1' });
+    const after = () =>
+      page.evaluate(() => ({
+        open: document.querySelector('dialog')!.open,
+        at: (document.activeElement as HTMLElement).dataset['at'],
+      }));
+    // A browser tells of a closed dialog in a task of its own.
+    await expect.poll(after).toEqual({ open: false, at: '2,1' });
     expect(complaints).toEqual([]);
   });
 
