@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import type { ConvAttributes } from '../../src/graph/types.ts';
 import { apply, reference, type Tensor, trace, type Tracer } from '../../src/index.ts';
-import { convLowering, gradInputLowering, type Size4 } from '../../src/node/cpu/convolution.ts';
+import { convLowering, gradInputLowering } from '../../src/node/cpu/convolution.ts';
+import type { Size4 } from '../../src/node/cpu/lowering.ts';
 import { cpu } from '../../src/node/index.ts';
 import { compute, drawn, expectNear, type Results } from './support/compute.ts';
 

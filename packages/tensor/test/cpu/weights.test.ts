@@ -247,7 +247,7 @@ describe('where files can be mapped from one drive only', () => {
     const source = new MappedWeights(weights, () => {}, drive);
     const emitter = new Emitter();
     for (const [name, { shape }] of weights) source.weight(emitter, name, shape);
-    const rows = source.tapRows(emitter, 'kernel', 'forward');
+    const rows = source.rearranged(emitter, 'kernel', 'forward');
     source.remove();
     const places = emitter.initializers.map((i) => 'external' in i && i.external.location);
     return { root: source.root, places, held: [...source.held.keys()], rows };

@@ -19,7 +19,7 @@ import type { SessionOptions } from './worker.ts';
 export interface CpuOptions extends Partial<LowerOptions> {
   /** Threads that compute; by default the machine's physical cores. */
   readonly threads?: number;
-  /** Bytes that rearranged copies of frozen weights may take, for speed; by default 256 MiB. */
+  /** Bytes that rearranged copies of frozen weights may take, for speed; by default 640 MiB. */
   readonly packBytes?: number;
   /**
    * How many threads compute a part of the batch each, where a graph can be divided so; by default as many as compute. 1: all of them compute all of it, operator by operator, which
@@ -39,7 +39,7 @@ export interface CpuOptions extends Partial<LowerOptions> {
 
 const MIB = 2 ** 20;
 const defaults = {
-  packBytes: 256 * MIB,
+  packBytes: 640 * MIB,
   chunkBytes: 64 * MIB,
   kernelElements: 2 ** 20,
   session: { prepacking: true, memoryPattern: false, arena: true },

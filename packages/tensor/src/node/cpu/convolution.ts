@@ -1,19 +1,19 @@
 /** @file Which operators a convolution and its gradients become, by shape. Measured figures: docs/decisions/0001-one-onnx-graph.md. */
 import type { ConvAttributes, NodeId } from '../../graph/types.ts';
 import type { Emitter, Name } from './emit.ts';
-import type { Lowering } from './lowering.ts';
+import type { Lowering, Size4 } from './lowering.ts';
+import { emitInTiles, isFasterInTiles } from './winograd.ts';
 
-export type Size4 = readonly [number, number, number, number];
 type GradInputAttributes = ConvAttributes & { readonly size: readonly [number, number] };
 type GradWeightAttributes = ConvAttributes & { readonly kernel: readonly [number, number] };
 
 /**
- * How a convolution is computed: by ONNX Runtime's own operator, or, picture and taps gathered into rows, as one matrix product over the whole batch,
- * which needs a copy of the kernel in another order.
+ * How a convolution is computed: by ONNX Runtime's own operator; picture and taps gathered into rows, as one matrix product over the whole batch; or in tiles. The latter two need a copy of
+ * the kernel in another order.
  */
-export type ConvLowering = 'conv' | 'gathered';
+export type ConvLowering = 'conv' | 'gathered' | 'tiles';
 /** How the gradient of its input is computed. */
-export type GradInputLowering = 'pointwise' | 'convTranspose' | 'gathered';
+export type GradInputLowering = 'pointwise' | 'convTranspose' | 'gathered' | 'tiles';
 
 /** Pixels of one picture up to which one product over the batch beats ONNX Runtime's convolution, which goes picture by picture. */
 const SMALL = 64;
@@ -26,8 +26,10 @@ const isSmallBatch = ([n, , h, w]: Size4, attrs: ConvAttributes): boolean =>
   n > 1 && h * w <= SMALL && isUnitStride(attrs);
 
 /** `output` [N,O,H',W'], `kernel` [O,C,kh,kw] */
-export const convLowering = (output: Size4, kernel: Size4, attrs: ConvAttributes): ConvLowering =>
-  isSmallBatch(output, attrs) && !isPointwise(kernel, attrs) ? 'gathered' : 'conv';
+export function convLowering(output: Size4, kernel: Size4, attrs: ConvAttributes): ConvLowering {
+  if (isFasterInTiles(output, kernel, attrs)) return 'tiles';
+  return isSmallBatch(output, attrs) && !isPointwise(kernel, attrs) ? 'gathered' : 'conv';
+}
 
 /** `cotangent` [N,O,H',W'], `kernel` [O,C,kh,kw] */
 export function gradInputLowering(
@@ -36,6 +38,7 @@ export function gradInputLowering(
   attrs: ConvAttributes,
 ): GradInputLowering {
   if (isPointwise(kernel, attrs)) return 'pointwise';
+  if (isFasterInTiles(cotangent, kernel, attrs)) return 'tiles';
   return isSmallBatch(cotangent, attrs) ? 'gathered' : 'convTranspose';
 }
 
@@ -53,8 +56,18 @@ export function emitConv(
   const e = at.emit;
   const kernel = size4(at, w);
   const [, , kh, kw] = kernel;
-  const rows =
-    convLowering(output, kernel, attrs) === 'gathered' ? at.tapRows(w, 'forward') : undefined;
+  const lowering = convLowering(output, kernel, attrs);
+  if (lowering === 'tiles') {
+    const tiles = at.rearranged(w, 'tiles');
+    if (tiles !== undefined)
+      return emitInTiles(e, at.value(x), size4(at, x), {
+        kernel: tiles,
+        channels: kernel[0],
+        gradient: false,
+        bias,
+      });
+  }
+  const rows = lowering === 'gathered' ? at.rearranged(w, 'forward') : undefined;
   if (rows !== undefined) {
     const [top, left] = attrs.padding;
     return emitGathered(e, at.value(x), size4(at, x), rows, bias, output, {
@@ -127,7 +140,16 @@ export function emitConvGradInput(
     return e.reshape(product, [n, c, ...attrs.size]);
   }
   const [top, left, bottom, right] = attrs.padding;
-  const rows = lowering === 'gathered' ? at.tapRows(w, 'flipped') : undefined;
+  if (lowering === 'tiles') {
+    const tiles = at.rearranged(w, 'tiles');
+    if (tiles !== undefined)
+      return emitInTiles(e, at.value(dy), cotangent, {
+        kernel: tiles,
+        channels: c,
+        gradient: true,
+      });
+  }
+  const rows = lowering === 'gathered' ? at.rearranged(w, 'flipped') : undefined;
   if (rows !== undefined)
     return emitGathered(e, at.value(dy), cotangent, rows, undefined, [n, c, ...attrs.size], {
       kernel: [kh, kw],

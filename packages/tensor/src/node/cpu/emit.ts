@@ -111,12 +111,21 @@ export class Emitter {
     return this.node('Slice', [x, this.i64(start), this.i64(end), this.i64(axes)]);
   }
 
-  /** A product of the last two axes, each operand transposed if said so, times `alpha`. */
-  matmul(a: Name, b: Name, { transA = false, transB = false, alpha = 1 } = {}): Name {
-    if (!transA && !transB && alpha === 1) return this.node('MatMul', [a, b]);
+  /** A product of the last two axes, each operand transposed if said so, times `alpha`. `batchBInside`: b is [rows, batch, columns]. */
+  matmul(
+    a: Name,
+    b: Name,
+    { transA = false, transB = false, alpha = 1, batchBInside = false } = {},
+  ): Name {
+    if (!transA && !transB && !batchBInside && alpha === 1) return this.node('MatMul', [a, b]);
     return this.node('FusedMatMul', [a, b], {
       domain: 'com.microsoft',
-      attributes: { transA: Number(transA), transB: Number(transB), alpha: { float: alpha } },
+      attributes: {
+        transA: Number(transA),
+        transB: Number(transB),
+        ...(batchBInside && { transBatchB: 1 }),
+        alpha: { float: alpha },
+      },
     });
   }
 }

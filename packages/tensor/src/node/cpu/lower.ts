@@ -10,14 +10,15 @@ import {
 } from '../../graph/types.ts';
 import { expandComposites, needed } from '../../graph/walk.ts';
 import { compositeLowerings } from './composites.ts';
-import { emitConv, type Size4 } from './convolution.ts';
+import { emitConv } from './convolution.ts';
 import { Emitter, type Name } from './emit.ts';
 import { type Biased, planBiases } from './fuse.ts';
-import type { Lowering, LowerRule, WeightSource } from './lowering.ts';
+import type { Lowering, LowerRule, Size4, WeightSource } from './lowering.ts';
 import type { OnnxModel, OnnxNode, OnnxValue } from './onnx.ts';
 import { inOrder } from './order.ts';
 import { rules, scalarOf, unswapped } from './rules.ts';
 import { soonerReductions } from './sooner.ts';
+import { bytesInTiles, kernelsInTiles } from './winograd.ts';
 
 const unreshaped = (at: Lowering, id: NodeId): NodeId => {
   const node = at.node(id);
@@ -78,6 +79,7 @@ export function lower(
   const emit = new Emitter();
   let copied = 0;
   const copies = new Set<string>();
+  const inTiles = kernelsInTiles(spelled, live, packBytes);
   const names = new Map<NodeId, Name>();
   const partNames = new Map<NodeId, readonly Name[]>();
   const nodeOf = (id: NodeId): AnyNode => spelled.nodes[id]!;
@@ -105,16 +107,21 @@ export function lower(
         ? source.weight(emit, node.attrs.name, shape)
         : emit.reshape(value(id), shape);
     },
-    tapRows: (id, order) => {
+    rearranged: (id, order) => {
       const node = nodeOf(id);
-      const key = `${id} ${order}`;
-      const bytes = copies.has(key) ? 0 : 4 * sizeOf(node.shape);
-      if (node.op !== 'weight' || copied + bytes > packBytes) return undefined;
-      const rows = source.tapRows(emit, node.attrs.name, order);
-      if (rows === undefined) return undefined;
+      if (node.op !== 'weight') return undefined;
+      const { name } = node.attrs;
+      const isInTiles = order === 'tiles';
+      if (isInTiles && !inTiles.has(name)) return undefined;
+      const key = `${name} ${order}`;
+      const shape = node.shape as unknown as Size4;
+      const bytes = copies.has(key) ? 0 : isInTiles ? bytesInTiles(shape) : 4 * sizeOf(shape);
+      if (copied + bytes > packBytes) return undefined;
+      const copy = source.rearranged(emit, name, order);
+      if (copy === undefined) return undefined;
       copied += bytes;
       copies.add(key);
-      return rows;
+      return copy;
     },
     operand: (id) => {
       const scalar = scalarOf(at, id);

@@ -12,11 +12,8 @@ export interface Lowering {
   operand(id: NodeId): Name;
   /** A node's value seen in another shape; of a weight, without a copy. */
   reshaped(id: NodeId, shape: Shape): Name;
-  /**
-   * A frozen kernel [O,C,kh,kw] as a constant [kh kw C, O] (forward), or, its taps in reverse, [kh kw O, C] (flipped);
-   * undefined if it is not frozen, or its copy no longer fits into what copies of weights may take.
-   */
-  tapRows(kernel: NodeId, order: TapOrder): Name | undefined;
+  /** A frozen kernel in another order; undefined if it is not frozen, or its copy no longer fits into what copies of weights may take. */
+  rearranged(kernel: NodeId, order: KernelOrder): Name | undefined;
   /** Bytes of attention scores that a gradient may hold at a time. */
   readonly chunkBytes: number;
 }
@@ -29,13 +26,16 @@ export type LowerRule<A> = (call: {
   at: Lowering;
 }) => Name;
 
-/** The two orders of `tapRows`. */
-export type TapOrder = 'forward' | 'flipped';
+/** Pictures [N,C,H,W] or a kernel [O,C,kh,kw]. */
+export type Size4 = readonly [number, number, number, number];
+
+/** What a kernel [O,C,kh,kw] becomes: rows [kh kw C, O] (forward), rows [kh kw O, C] with its taps in reverse (flipped), or [16,O,C], transformed (tiles; see winograd.ts). */
+export type KernelOrder = 'forward' | 'flipped' | 'tiles';
 
 /** How frozen weights become constants of the model; each method declares one and answers its name. */
 export interface WeightSource {
   /** The weight in the shape asked for; the same bytes may be declared in several shapes. */
   weight(emit: Emitter, name: string, shape: Shape): Name;
-  /** See Lowering.tapRows; undefined if there is no room on the disk. */
-  tapRows(emit: Emitter, name: string, order: TapOrder): Name | undefined;
+  /** See Lowering.rearranged; undefined if there is no room on the disk. */
+  rearranged(emit: Emitter, name: string, order: KernelOrder): Name | undefined;
 }

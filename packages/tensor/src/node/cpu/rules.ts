@@ -2,9 +2,9 @@
 import { internal } from '../../errors.ts';
 import type { Attributes, NodeId, Primitive, Shape } from '../../graph/types.ts';
 import { givenIn } from '../../host/rowNumbers.ts';
-import { emitConv, emitConvGradInput, emitConvGradWeight, type Size4 } from './convolution.ts';
+import { emitConv, emitConvGradInput, emitConvGradWeight } from './convolution.ts';
 import type { Emitter, Name } from './emit.ts';
-import type { Lowering, LowerRule } from './lowering.ts';
+import type { Lowering, LowerRule, Size4 } from './lowering.ts';
 
 const elementwise =
   (opType: string): LowerRule<object> =>

@@ -8,7 +8,8 @@ import { widen } from '../../host/fromWeight.ts';
 import type { Weight } from '../../weight.ts';
 import type { Emitter, Name } from './emit.ts';
 import { megabytes } from './failures.ts';
-import type { TapOrder, WeightSource } from './lowering.ts';
+import type { KernelOrder, Size4, WeightSource } from './lowering.ts';
+import { rearrange, rearrangedShape } from './rearrange.ts';
 import { type Place, ScratchFile } from './scratchFile.ts';
 
 /** '/', or a drive. */
@@ -66,18 +67,22 @@ export class MappedWeights implements WeightSource {
     return declared;
   }
 
-  tapRows(emitter: Emitter, name: string, order: TapOrder): Name | undefined {
+  rearranged(emitter: Emitter, name: string, order: KernelOrder): Name | undefined {
     const weight = this.#find(name);
-    const [o, c, kh, kw] = weight.shape as [number, number, number, number];
+    const kernel = weight.shape as unknown as Size4;
     const key = `${name} ${order}`;
     const place =
-      this.#copies.get(key) ??
-      this.#write(tapRows(this.#read(name, weight), [o, c, kh * kw], order));
+      this.#copies.get(key) ?? this.#write(rearrange(this.#read(name, weight), kernel, order));
     if (!place) return undefined;
     this.#copies.set(key, place);
-    const shape = order === 'forward' ? [kh * kw * c, o] : [kh * kw * o, c];
-    const external = this.#external(place);
-    emitter.declare({ name: `w:${key}`, type: 'f32', shape, rearranged: true, external });
+    emitter.declare({
+      name: `w:${key}`,
+      type: 'f32',
+      shape: rearrangedShape(kernel, order),
+      // ONNX Runtime gains nothing by a copy of its own of a left operand.
+      rearranged: order !== 'tiles',
+      external: this.#external(place),
+    });
     return `w:${key}`;
   }
 
@@ -173,21 +178,4 @@ function readableBytes(path: string): number {
       `the weights in ${path} cannot be read (${(error as NodeJS.ErrnoException).code ?? String(error)}); was the file moved or deleted?`,
     );
   }
-}
-
-/** [O,C,taps] as rows of one number a channel: [taps C, O], or, taps in reverse, [taps O, C]. */
-function tapRows(
-  kernel: Float32Array,
-  [o, c, taps]: readonly [number, number, number],
-  order: TapOrder,
-): Float32Array {
-  const rows = new Float32Array(kernel.length);
-  let from = 0;
-  for (let out = 0; out < o; out++)
-    for (let channel = 0; channel < c; channel++)
-      for (let tap = 0; tap < taps; tap++) {
-        const row = order === 'forward' ? tap * c + channel : (taps - 1 - tap) * o + out;
-        rows[order === 'forward' ? row * o + out : row * c + channel] = kernel[from++]!;
-      }
-  return rows;
 }

@@ -11,13 +11,13 @@ const nowhere: WeightSource = {
     emit.declare({ name: declared, type: 'f32', shape, external });
     return declared;
   },
-  tapRows: (emit, name, order) => {
+  rearranged: (emit, name, order) => {
     const external = { location: 'nowhere', offset: 0, length: 0 };
     emit.declare({
       name: `w:${name} ${order}`,
       type: 'f32',
       shape: [],
-      rearranged: true,
+      rearranged: order !== 'tiles',
       external,
     });
     return `w:${name} ${order}`;
