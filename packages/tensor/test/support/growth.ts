@@ -1,7 +1,7 @@
 /** @file Whether memory grows, or only breathes. */
 
 /**
- * Kilobytes that each cycle of the last half adds: the mean, and half of its 95 % interval.
+ * Kilobytes that each cycle of the last half adds: the mean, and half of its 99.9 % interval: chance alone is to fail one run in a thousand.
  * Memory comes in pieces of 128 KB, now and then: a random walk, whose slope by least squares would look certain though nothing grows.
  */
 export function growth(kilobytes: readonly number[]): { mean: number; half: number } {
@@ -9,5 +9,5 @@ export function growth(kilobytes: readonly number[]): { mean: number; half: numb
   const steps = kilobytes.slice(from).map((k, i) => k - kilobytes[from + i - 1]!);
   const mean = steps.reduce((a, b) => a + b) / steps.length;
   const variance = steps.reduce((sum, s) => sum + (s - mean) ** 2, 0) / (steps.length - 1);
-  return { mean, half: 1.96 * Math.sqrt(variance / steps.length) };
+  return { mean, half: 3.29 * Math.sqrt(variance / steps.length) };
 }
