@@ -10,6 +10,7 @@ import { randomWeights } from '../../src/checkpoint/randomWeights.ts';
 import { layOut } from '../../src/checkpoint/safetensors.ts';
 import { toSingleFile } from '../../src/checkpoint/toSingleFile.ts';
 import { openCheckpoint } from '../../src/node/openCheckpoint.ts';
+import { processorMs } from '../processor.ts';
 import { digest, fixture, golden, json, temporaryFolder, userError } from './support.ts';
 
 const folder = temporaryFolder();
@@ -194,14 +195,14 @@ describe('what a single file does not say', () => {
   });
 });
 
-test('860 million parameters open in under a second, without reading them', async () => {
+test('860 million parameters open in under a second of the processor, without reading them', async () => {
   const configs = architecture('sd15');
   const file = hollowLdm('large.safetensors', configs);
   await openCheckpoint(tiny);
   const before = process.memoryUsage();
-  const start = performance.now();
+  const start = processorMs();
   const { weights } = await openCheckpoint(file);
-  expect(performance.now() - start).toBeLessThan(1000);
+  expect(processorMs() - start).toBeLessThan(1000);
   const after = process.memoryUsage();
   expect(after.arrayBuffers - before.arrayBuffers).toBeLessThan(20e6);
   expect(after.rss - before.rss).toBeLessThan(200e6);
