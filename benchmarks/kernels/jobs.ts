@@ -43,13 +43,24 @@ const nameOf = (form: Form): string =>
     : form.kind === 'matrix'
       ? `${matrixTileName(form.tile)} /${form.parts}`
       : form.kind === 'broadcast'
-        ? `broadcast ${form.groups} /${form.parts}`
+        ? `broadcast ${form.groups}x${form.columns} /${form.parts}`
         : 'naive';
 
 /** The forms that a device may be asked for; `wide`: every one of them. */
 function forms(target: Target, storage: Storage, wide: boolean): Form[] {
   if (target.kind === 'software')
-    return [1, 2, 3, 4].map((groups) => ({ kind: 'broadcast', groups, parts: 1 }));
+    return [
+      [1, 2],
+      [2, 2],
+      [2, 4],
+      [4, 2],
+      [4, 4],
+    ].map(([groups, columns]) => ({
+      kind: 'broadcast',
+      groups: groups!,
+      columns: columns!,
+      parts: 1,
+    }));
   const plain = tiles.map(([tile]): Form => ({ kind: 'tiled', tile, parts: 1 }));
   const others: Form[] = wide
     ? [

@@ -35,6 +35,7 @@ async function open(adapter: GPUAdapter, software: boolean): Promise<Device> {
       maxStorageBufferBindingSize: limits.maxStorageBufferBindingSize,
       maxBufferSize: limits.maxBufferSize,
       minStorageBufferOffsetAlignment: limits.minStorageBufferOffsetAlignment,
+      maxImmediateSize: limits.maxImmediateSize,
     },
   });
   return {

@@ -66,7 +66,7 @@ describe('products of matrices', () => {
 
   const plain = { batch: [], m: 45, n: 67, k: 37 };
   const forms: [string, Form | undefined][] = [
-    ['broadcast', { kind: 'broadcast', groups: 1, parts: 2 }],
+    ['broadcast', { kind: 'broadcast', groups: 2, columns: 3, parts: 2 }],
     ['naive', { kind: 'naive' }],
     ['tiled', small],
     ['tiled, split, ahead', ahead],
@@ -166,7 +166,12 @@ describe('the planner of products', () => {
     expect(long.kind === 'tiled' && long.parts > 8).toBe(true);
   });
   it('broadcasts rows on software devices with subgroups of one size, and is plain without', () => {
-    expect(form(square(512), lavapipe)).toEqual({ kind: 'broadcast', groups: 4, parts: 1 });
+    expect(form(square(512), lavapipe)).toEqual({
+      kind: 'broadcast',
+      groups: 2,
+      columns: 2,
+      parts: 1,
+    });
     expect(form(square(512), { ...lavapipe, subgroups: undefined })).toEqual({ kind: 'naive' });
     expect(form(square(512), { ...lavapipe, subgroups: { min: 4, max: 8 } })).toEqual({
       kind: 'naive',

@@ -14,6 +14,7 @@ export const smallest: Target = {
   bindingBytes: 2 ** 27,
   bufferBytes: 2 ** 28,
   alignment: 256,
+  immediates: 0,
 };
 /** A large card of NVIDIA's, through Vulkan. */
 export const large: Target = {
@@ -37,6 +38,7 @@ export const lavapipe: Target = {
   workgroupStorage: 32768,
   workgroupSize: 1024,
   bindings: 16,
+  immediates: 16,
   bufferBytes: 2 ** 32 - 1,
   alignment: 16,
 };

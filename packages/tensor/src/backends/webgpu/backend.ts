@@ -9,6 +9,7 @@ import { rowNumbersOf } from '../../host/rowNumbers.ts';
 import { signatureOf, takeStates, takeWeights } from '../../host/signature.ts';
 import { optimize } from '../../optimize/optimize.ts';
 import type { Weight } from '../../weight.ts';
+import { unite } from './alike.ts';
 import { type Device, usage } from './device.ts';
 import { WebgpuExecutable } from './executable.ts';
 import { copyStates } from './halve.ts';
@@ -45,7 +46,7 @@ export function prepare(graph: Graph, target: Target, precision: Precision): Gra
 
 /** What is run of a graph that has been prepared. */
 export const programOf = (prepared: Graph, target: Target, options: LowerOptions): Program =>
-  schedule(pack(lower(prepared, target, options), target));
+  unite(schedule(pack(lower(prepared, target, options), target)), target);
 
 /** A backend on a device, which `connect` gives at each compile (the same one as long as it lives). */
 export function webgpuOn(connect: () => Promise<Device>, options: DeviceOptions = {}): Backend {

@@ -7,6 +7,8 @@ import { megabytes } from './memory.ts';
 /** GPUBufferUsage, which Node has no global for. */
 export const usage = { mapRead: 1, copySource: 4, copyTarget: 8, storage: 128 } as const;
 const COMPUTE = 4;
+/** What a pipeline is made of. */
+type Compiled = Pick<Kernel, 'name' | 'code' | 'operands' | 'numbers'>;
 
 export class Device {
   readonly gpu: GPUDevice;
@@ -55,7 +57,7 @@ export class Device {
   }
 
   /** Compiled once for each code. */
-  pipeline(kernel: Pick<Kernel, 'name' | 'code' | 'operands'>): Promise<GPUComputePipeline> {
+  pipeline(kernel: Compiled): Promise<GPUComputePipeline> {
     const known = this.#pipelines.get(kernel.code);
     if (known) return known;
     const made = this.#compile(kernel);
@@ -107,13 +109,10 @@ export class Device {
     await this.#collect?.();
   }
 
-  async #compile({
-    name,
-    code,
-    operands,
-  }: Pick<Kernel, 'name' | 'code' | 'operands'>): Promise<GPUComputePipeline> {
+  async #compile({ name, code, operands, numbers }: Compiled): Promise<GPUComputePipeline> {
     const layout = this.gpu.createPipelineLayout({
       bindGroupLayouts: [this.layout(operands.length)],
+      ...(numbers && { immediateSize: 4 * numbers.length }),
     });
     const module = this.gpu.createShaderModule({ label: name, code });
     try {

@@ -25,6 +25,7 @@ export interface ExecutableParts {
 interface Dispatch {
   readonly pipeline: GPUComputePipeline;
   readonly group: GPUBindGroup;
+  readonly numbers: Uint32Array<ArrayBuffer> | undefined;
   readonly workgroups: readonly [number, number, number];
 }
 /** A result on its way to the host: where it lies among what is read back. */
@@ -90,6 +91,7 @@ export class WebgpuExecutable implements Executable {
     this.#dispatches = program.steps.map(({ kernel, operands }, i) => ({
       pipeline: pipelines[i]!,
       workgroups: kernel.workgroups,
+      numbers: kernel.numbers && Uint32Array.from(kernel.numbers),
       group: device.gpu.createBindGroup({
         layout: device.layout(operands.length),
         entries: operands.map(({ tensor, from, bytes }, binding) => {
@@ -242,7 +244,7 @@ export class WebgpuExecutable implements Executable {
       encoder.clearBuffer(arenas[arena]!, offset, tensorBytes(program.tensors[this.#faults]!));
     }
     let pass = encoder.beginComputePass();
-    this.#dispatches.forEach(({ pipeline, group, workgroups }, i) => {
+    this.#dispatches.forEach(({ pipeline, group, numbers, workgroups }, i) => {
       // The device begins while the rest is still being encoded.
       if (i > 0 && i % AT_A_TIME === 0) {
         pass.end();
@@ -252,6 +254,7 @@ export class WebgpuExecutable implements Executable {
       }
       pass.setPipeline(pipeline);
       pass.setBindGroup(0, group);
+      if (numbers) pass.setImmediates(0, numbers);
       pass.dispatchWorkgroups(workgroups[0], workgroups[1], workgroups[2]);
     });
     pass.end();

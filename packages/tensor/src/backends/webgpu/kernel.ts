@@ -29,6 +29,8 @@ export interface Target {
   readonly bufferBytes: number;
   /** Where a binding may begin, in bytes. */
   readonly alignment: number;
+  /** How many numbers of u32 a dispatch may hand its kernel beside buffers (immediates of WGSL). */
+  readonly immediates: number;
 }
 
 /** One dispatch. `operands[i]` is `@group(0) @binding(i)`; all are declared `var<storage, read_write>`, because tensors share buffers. */
@@ -36,6 +38,8 @@ export interface Kernel {
   /** What a profile calls it, such as `matmul 64x64x16`. The same code has the same name. */
   readonly name: string;
   readonly code: string;
+  /** What a dispatch hands its kernel as immediates. */
+  readonly numbers?: readonly number[];
   readonly operands: readonly {
     readonly storage: Storage;
     readonly access: 'read' | 'write' | 'update';

@@ -69,6 +69,7 @@ export const cardTarget: Target = {
   bindingBytes: 2 ** 31 - 4,
   bufferBytes: 2 ** 40,
   alignment: 16,
+  immediates: 16,
 };
 
 /** Plans a graph for a device. Computes nothing and needs none. */

@@ -21,7 +21,7 @@ export interface AdapterFacts {
     | 'maxComputeWorkgroupSizeX'
     | 'maxComputeWorkgroupsPerDimension'
     | 'minStorageBufferOffsetAlignment'
-  >;
+  > & { readonly maxImmediateSize?: number };
   readonly features: { has(name: string): boolean };
   readonly subgroups?: { readonly min: number; readonly max: number } | undefined;
   readonly subgroupMatrixConfigs?: readonly SubgroupMatrixConfig[] | undefined;
@@ -67,5 +67,6 @@ export function targetOf({
     bindingBytes: Math.floor(limits.maxStorageBufferBindingSize / 256) * 256,
     bufferBytes: Math.floor(limits.maxBufferSize / 256) * 256,
     alignment: Math.max(16, limits.minStorageBufferOffsetAlignment),
+    immediates: Math.floor((limits.maxImmediateSize ?? 0) / 4),
   };
 }

@@ -130,6 +130,7 @@ export async function openDevice({ adapter, name, software }: FoundAdapter): Pro
       maxComputeWorkgroupSizeX: limits.maxComputeWorkgroupSizeX,
       maxComputeWorkgroupsPerDimension: limits.maxComputeWorkgroupsPerDimension,
       minStorageBufferOffsetAlignment: limits.minStorageBufferOffsetAlignment,
+      maxImmediateSize: limits.maxImmediateSize,
     },
   });
   return new Device(gpu, targetOf(factsOf(adapter, software)), name, collect);

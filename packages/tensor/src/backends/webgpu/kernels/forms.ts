@@ -14,10 +14,17 @@ import { ceilDiv } from './wgsl.ts';
 
 export type Form =
   | { readonly kind: 'naive' }
-  | { readonly kind: 'broadcast'; readonly groups: number; readonly parts: number }
+  | {
+      readonly kind: 'broadcast';
+      readonly groups: number;
+      readonly columns: number;
+      readonly parts: number;
+    }
   | { readonly kind: 'tiled'; readonly tile: Tile; readonly parts: number }
   | { readonly kind: 'matrix'; readonly tile: MatrixTile; readonly parts: number };
 
+/** Rows and columns of a tile on a device that computes on the processor. Twice as many of both are no faster, and take lavapipe four times as long to compile. */
+const softwareSide = 16;
 /** Workgroups that a large processor works on at once. */
 const busy = 132;
 /** Tiles, and their speed against the fastest (measured on an H200: 39 TFLOP/s). */
@@ -79,11 +86,12 @@ export function formOf(product: Product, target: Target): Form {
   if (target.kind === 'software') {
     const size = fixedSubgroup(target);
     if (size === undefined || size > 16 || m * n < 16) return { kind: 'naive' };
-    const groups = Math.min(4, ceilDiv(m, size));
-    const workgroups = batch * ceilDiv(m, groups * size) * ceilDiv(n, 4 * size);
+    const groups = Math.min(ceilDiv(softwareSide, size), ceilDiv(m, size));
+    const columns = Math.min(ceilDiv(softwareSide, size), ceilDiv(n, size));
+    const workgroups = batch * ceilDiv(m, groups * size) * ceilDiv(n, columns * size);
     // Eight workgroups keep the threads of a processor busy.
     const parts = divisions(product, target).find((p) => workgroups * p >= 8) ?? 1;
-    return { kind: 'broadcast', groups, parts: Math.max(parts, 1) };
+    return { kind: 'broadcast', groups, columns, parts: Math.max(parts, 1) };
   }
   const choices: { tile: Tile | MatrixTile; form: (parts: number) => Form; share: number }[] =
     multipliesMatrices(product, target)
@@ -125,7 +133,7 @@ export function planProduct(product: Product, form: Form, target: Target): Plan 
       ? tiled(product, form.tile, split, target)
       : form.kind === 'matrix'
         ? subgroupMatrix(product, form.tile, split, target)
-        : broadcast(product, { size: fixedSubgroup(target)!, groups: form.groups }, split, target);
+        : broadcast(product, { size: fixedSubgroup(target)!, ...form }, split, target);
   if (split.parts === 1) return { steps: [first], scratch: [] };
   return {
     steps: [first, sumParts(product, split.parts, target)],

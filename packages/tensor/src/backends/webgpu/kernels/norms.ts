@@ -172,7 +172,7 @@ let deviation = total(lane, ${spell.sum('squares')});`;
   // Means and squares of the parts, put together (Chan et al. 1979).
   const together = `var mean = 0.0;
 for (var c = 0u; c < ${chunks}u; c++) { mean += parts[(row * ${chunks}u + c) * 2u] * count(c); }
-mean /= ${length}.0;
+mean /= f32(${length}u);
 var deviation = 0.0;
 for (var c = 0u; c < ${chunks}u; c++) {
 let d = parts[(row * ${chunks}u + c) * 2u] - mean;
@@ -231,8 +231,8 @@ deviation += parts[(row * ${chunks}u + c) * 2u + 1u] + d * d * count(c);
       invocations,
       groups: rows * chunks,
       body: `${spell.part}
-${chunks > 1 ? together : moments(`${length}.0`)}
-let invStd = inverseSqrt(deviation / ${length}.0 + ${float(eps)});
+${chunks > 1 ? together : moments(`f32(${length}u)`)}
+let invStd = inverseSqrt(deviation / f32(${length}u) + ${float(eps)});
 if (${chunks > 1 ? 'chunk == 0u && ' : ''}lane == 0u) { means[row] = mean; inverses[row] = invStd; }
 ${each(spell.store('y', storage.out, result))}`,
       flops: size * 8,
@@ -310,7 +310,7 @@ let gh_total = total(lane, ${spell.sum('gh_sum')});`;
 for (var c = 0u; c < ${chunks}u; c++) { g_total += parts[(row * ${chunks}u + c) * 2u]; gh_total += parts[(row * ${chunks}u + c) * 2u + 1u]; }`;
   const head = `${spell.part}
 let mean = means[row]; let invStd = inverses[row];`;
-  const value = `(invStd * (g - g_total / ${length}.0 - h * (gh_total / ${length}.0)))`;
+  const value = `(invStd * (g - g_total / f32(${length}u) - h * (gh_total / f32(${length}u))))`;
   const apply = step(
     {
       name: `${name} grad${chunks > 1 ? ' of parts' : ''}`,
