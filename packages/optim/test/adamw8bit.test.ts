@@ -1,6 +1,6 @@
 /** @file 8-bit state: the maps and their codes, and the way of bitsandbytes' AdamW8bit. */
 import { hostArray, type HostArray, reference, trace } from '@sdft/tensor';
-import { cpu } from '@sdft/tensor/node';
+import { cpu, webgpu } from '@sdft/tensor/node';
 import { describe, expect, it } from 'vitest';
 import { signedMap, unsignedMap } from '../src/dynamicMap.ts';
 import { adamw8bit, stateType } from '../src/index.ts';
@@ -34,7 +34,7 @@ const optimizer = adamw8bit({
   weightDecay: settings.weight_decay,
   min8bitSize: settings.min_8bit_size,
 });
-const backends = [reference, cpu()];
+const backends = [reference, cpu(), webgpu()];
 
 describe.each([
   ['signed', signedMap],

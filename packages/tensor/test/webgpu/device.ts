@@ -99,18 +99,19 @@ export interface Values {
   readonly data: Float64Array;
 }
 
-export const bytesOf = (storage: Storage): number => (storage === 'f16' ? 2 : 4);
+const kinds = {
+  ...{ f32: Float32Array, f16: Float16Array, i32: Int32Array, u32: Uint32Array, u8: Uint8Array },
+};
+export const bytesOf = (storage: Storage): number => kinds[storage].BYTES_PER_ELEMENT;
 
 /** Numbers as the bytes of a buffer, and back. */
 function encode({ storage, data }: Values): Uint8Array<ArrayBuffer> {
-  const kinds = { f32: Float32Array, f16: Float16Array, i32: Int32Array, u32: Uint32Array };
   const typed = kinds[storage].from(data);
   const bytes = new Uint8Array(Math.max(16, Math.ceil(typed.byteLength / 4) * 4));
   bytes.set(new Uint8Array(typed.buffer));
   return bytes;
 }
 function decode(storage: Storage, bytes: ArrayBuffer, size: number): Float64Array {
-  const kinds = { f32: Float32Array, f16: Float16Array, i32: Int32Array, u32: Uint32Array };
   return Float64Array.from(new kinds[storage](bytes, 0, size));
 }
 

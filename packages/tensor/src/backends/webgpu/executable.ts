@@ -45,14 +45,20 @@ const MOST_IN_FLIGHT = 3;
 /** Dispatches in one submission: encoding so many takes about a millisecond. */
 const AT_A_TIME = 256;
 
-/** Words of a tensor for the device. */
-function toWords(data: HostData, { dtype }: TensorType): Uint8Array {
+/** Bytes of a tensor for the device. */
+function toDevice(data: HostData, { dtype }: TensorType, tensor: ProgramTensor): Uint8Array {
+  if (tensor.storage === 'u8') {
+    const codes = new Uint8Array(tensorBytes(tensor));
+    codes.set(data);
+    return codes;
+  }
   const words = dtype === 'bool' || dtype === 'u8' ? Uint32Array.from(data) : data;
   return new Uint8Array(words.buffer, words.byteOffset, words.byteLength);
 }
-function fromWords(words: ArrayBuffer, type: TensorType): HostData {
+function fromDevice(words: ArrayBuffer, type: TensorType, { storage }: ProgramTensor): HostData {
   const data = hostDataOf(type);
-  if (type.dtype === 'f32') data.set(new Float32Array(words, 0, data.length));
+  if (storage === 'u8') data.set(new Uint8Array(words, 0, data.length));
+  else if (type.dtype === 'f32') data.set(new Float32Array(words, 0, data.length));
   else if (type.dtype === 'i32') data.set(new Int32Array(words, 0, data.length));
   else data.set(new Uint32Array(words, 0, data.length));
   return data;
@@ -123,7 +129,7 @@ export class WebgpuExecutable implements Executable {
       device.check();
       for (const [name, data] of given) {
         const tensor = this.#inputs.get(name);
-        if (tensor !== undefined) this.#put(tensor, toWords(data, signature.inputs.get(name)!));
+        if (tensor !== undefined) this.#put(tensor, data, signature.inputs.get(name)!);
       }
       this.#submit(staging);
       // A promise in an object: whoever awaits the submission does not wait for the results.
@@ -148,7 +154,7 @@ export class WebgpuExecutable implements Executable {
       const described = this.#parts.program.tensors[tensor]!;
       const words = await this.#readBack(tensor, described);
       device.check();
-      return hostArray(fromWords(words, type), type.shape) as HostArray;
+      return hostArray(fromDevice(words, type, described), type.shape) as HostArray;
     });
   }
 
@@ -158,7 +164,7 @@ export class WebgpuExecutable implements Executable {
     const data = takeState(signature, state, value);
     return this.#inTurn(async () => {
       device.check();
-      this.#put(this.#states.get(state)!, toWords(data, typeOfState(signature, state)));
+      this.#put(this.#states.get(state)!, data, typeOfState(signature, state));
       this.#written += data.byteLength;
       // What is written waits in host memory for the device.
       if (this.#written < MOST_WRITTEN) return;
@@ -195,12 +201,13 @@ export class WebgpuExecutable implements Executable {
     return result;
   }
 
-  #put(tensor: TensorId, words: Uint8Array): void {
+  #put(tensor: TensorId, data: HostData, type: TensorType): void {
     const { arena, offset } = this.#parts.regions[tensor]!;
+    const bytes = toDevice(data, type, this.#parts.program.tensors[tensor]!);
     this.#parts.device.gpu.queue.writeBuffer(
       this.#parts.arenas[arena]!,
       offset,
-      words as Uint8Array<ArrayBuffer>,
+      bytes as Uint8Array<ArrayBuffer>,
     );
   }
 
@@ -289,13 +296,11 @@ export class WebgpuExecutable implements Executable {
         });
       }
       return Object.fromEntries(
-        this.#returned.map(({ name, tensor, type, offset }) => [
-          name,
-          hostArray(
-            fromWords(words(offset, tensorBytes(program.tensors[tensor]!)), type),
-            type.shape,
-          ) as HostArray,
-        ]),
+        this.#returned.map(({ name, tensor, type, offset }) => {
+          const described = program.tensors[tensor]!;
+          const data = fromDevice(words(offset, tensorBytes(described)), type, described);
+          return [name, hostArray(data, type.shape) as HostArray];
+        }),
       );
     } finally {
       staging.unmap();

@@ -1,7 +1,7 @@
 /** @file The seam between what computes one operation and what runs a graph: kernels as plain data, made by pure functions `(shapes, target) -> Plan`. */
 
-/** How a tensor lies in a buffer. Truth values and codes take a whole u32 each; f16 is computed with in f32. */
-export type Storage = 'f32' | 'f16' | 'i32' | 'u32';
+/** How a tensor lies in a buffer. Truth values and codes take a whole u32 each, but for codes that are kept from run to run: `u8`, four to a u32. f16 is computed with in f32. */
+export type Storage = 'f32' | 'f16' | 'i32' | 'u32' | 'u8';
 
 /** What a kernel may count on: the limits and features of a device, as plain data, so that every plan can be made and tested without one. */
 export interface Target {

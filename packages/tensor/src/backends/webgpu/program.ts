@@ -67,7 +67,9 @@ export interface Program {
   readonly packs: readonly Pack[];
 }
 
-export const elementBytes: Readonly<Record<Storage, number>> = { f32: 4, f16: 2, i32: 4, u32: 4 };
+export const elementBytes: Readonly<Record<Storage, number>> = {
+  ...{ f32: 4, f16: 2, i32: 4, u32: 4, u8: 1 },
+};
 
 /** Bytes of a tensor; a multiple of 4, as buffers want it. */
 export const tensorBytes = ({ storage, size }: Pick<ProgramTensor, 'storage' | 'size'>): number =>

@@ -35,7 +35,10 @@ const movement: ReadonlySet<Primitive> = new Set<Primitive>([
 
 /** By node. */
 export function storageOf(graph: Graph, precision: Precision): Storage[] {
-  const storage = graph.nodes.map(({ dtype }): Storage => plain[dtype]);
+  const storage = graph.nodes.map((node): Storage => {
+    const isState = node.op === 'input' && node.attrs.state;
+    return isState && node.dtype === 'u8' ? 'u8' : plain[node.dtype];
+  });
   if (precision === 'f32') return storage;
   const exact = new Set<NodeId>(Object.values(graph.outputs));
   const live = needed(graph);

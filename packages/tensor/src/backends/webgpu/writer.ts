@@ -2,7 +2,7 @@
 import type { AnyNode, NodeId } from '../../graph/types.ts';
 import { Body } from './body.ts';
 import { functionCode } from './functions.ts';
-import type { Kernel, Target } from './kernel.ts';
+import type { Kernel, Storage, Target } from './kernel.ts';
 import { affine, flatOf, keyOf, type Place, type Term } from './places.ts';
 import {
   elementBytes,
@@ -123,7 +123,7 @@ export class Writer implements Speller {
     const { name } = this.#bind(tensor, 'read');
     this.#reads.push({ tensor, at });
     const described = this.#source.tensor(tensor);
-    const word = this.#windows(described) > 1 ? `load_${name}(${at})` : `${name}[${at}]`;
+    const word = this.#byFunction(described) ? `load_${name}(${at})` : `${name}[${at}]`;
     return this.body.bind(fromStorage(word, described, isBool));
   }
 
@@ -132,7 +132,7 @@ export class Writer implements Speller {
     const described = this.#source.tensor(tensor);
     const word = toStorage(value, described, isBool);
     this.body.line(
-      this.#windows(described) > 1 ? `store_${name}(${at}, ${word});` : `${name}[${at}] = ${word};`,
+      this.#byFunction(described) ? `store_${name}(${at}, ${word});` : `${name}[${at}] = ${word};`,
     );
   }
 
@@ -177,13 +177,13 @@ export class Writer implements Speller {
       for (let w = 0; w < windows; w++) {
         const variable = windows > 1 ? `${name}_${w}` : name;
         globals.push(
-          `@group(0) @binding(${operands.length}) var<storage, read_write> ${variable}: array<${storage}>;`,
+          `@group(0) @binding(${operands.length}) var<storage, read_write> ${variable}: array<${elementType(storage, access)}>;`,
         );
         operands.push({ tensor, from: w * each, bytes: Math.min(each, whole - w * each) });
         declared.push({ storage, access });
       }
-      if (windows > 1)
-        globals.push(...windowFunctions(name, storage, windows, each / elementBytes[storage]));
+      if (this.#byFunction(described))
+        globals.push(...accessFunctions({ name, storage, access }, windows, each));
     }
     const code = [
       ...(f16 ? ['enable f16;'] : []),
@@ -240,6 +240,11 @@ export class Writer implements Speller {
     return Math.floor(bindingBytes / alignment) * alignment;
   }
 
+  /** Whether elements are read and written through functions. */
+  #byFunction(tensor: ProgramTensor): boolean {
+    return tensor.storage === 'u8' || this.#windows(tensor) > 1;
+  }
+
   #windows(tensor: ProgramTensor): number {
     return Math.ceil(tensorBytes(tensor) / this.#windowBytes());
   }
@@ -249,13 +254,53 @@ export class Writer implements Speller {
 export const windowsOf = (tensor: ProgramTensor, { bindingBytes, alignment }: Target): number =>
   Math.ceil(tensorBytes(tensor) / (Math.floor(bindingBytes / alignment) * alignment));
 
-function windowFunctions(name: string, storage: string, windows: number, each: number): string[] {
-  const parts = (line: (w: number) => string) =>
-    Array.from({ length: windows }, (_, w) =>
-      w < windows - 1 ? `if (i < ${(w + 1) * each}u) { ${line(w)} }` : line(w),
-    ).join(' ');
+/** Bytes of one word are written by different threads. */
+const elementType = (storage: Storage, access: Bound['access']): string =>
+  storage !== 'u8' ? storage : access === 'read' ? 'u32' : 'atomic<u32>';
+
+/** How an element is read and written, by its number among those of one binding. */
+function accessOf(
+  variable: string,
+  storage: Storage,
+  access: Bound['access'],
+): { load: (at: string) => string; store: (at: string) => string } {
+  if (storage !== 'u8')
+    return {
+      load: (at) => `return ${variable}[${at}];`,
+      store: (at) => `${variable}[${at}] = x; return;`,
+    };
+  const word = (at: string): string => `${variable}[(${at}) / 4u]`;
+  const shift = (at: string): string => `8u * ((${at}) % 4u)`;
+  return {
+    load: (at) => {
+      const whole = access === 'read' ? word(at) : `atomicLoad(&${word(at)})`;
+      return `return (${whole} >> (${shift(at)})) & 255u;`;
+    },
+    store: (at) =>
+      `atomicAnd(&${word(at)}, ~(255u << (${shift(at)}))); atomicOr(&${word(at)}, x << (${shift(at)})); return;`,
+  };
+}
+
+function accessFunctions(
+  { name, storage, access }: Pick<Bound, 'name' | 'access'> & { readonly storage: Storage },
+  windows: number,
+  windowBytes: number,
+): string[] {
+  const each = windowBytes / elementBytes[storage];
+  const parts = (line: (variable: string, at: string) => string) =>
+    windows === 1
+      ? line(name, 'i')
+      : Array.from({ length: windows }, (_, w) => {
+          const statement = line(`${name}_${w}`, `i - ${w * each}u`);
+          return w < windows - 1 ? `if (i < ${(w + 1) * each}u) { ${statement} }` : statement;
+        }).join(' ');
+  const element = storage === 'u8' ? 'u32' : storage;
+  const load = parts((variable, at) => accessOf(variable, storage, access).load(at));
+  const store = parts((variable, at) => accessOf(variable, storage, access).store(at));
   return [
-    `fn load_${name}(i: u32) -> ${storage} { ${parts((w) => `return ${name}_${w}[i - ${w * each}u];`)} }`,
-    `fn store_${name}(i: u32, x: ${storage}) { ${parts((w) => `${name}_${w}[i - ${w * each}u] = x; return;`)} }`,
+    `fn load_${name}(i: u32) -> ${element} { ${load} }`,
+    ...(storage === 'u8' && access === 'read'
+      ? []
+      : [`fn store_${name}(i: u32, x: ${element}) { ${store} }`]),
   ];
 }
