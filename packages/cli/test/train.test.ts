@@ -224,7 +224,7 @@ describe('refused before anything is computed:', () => {
   test('more than the machine can hold', async () => {
     await refused(
       teachOn('pictures', '--batch', '1000000'),
-      '--batch 1000000: a step needs at least',
+      '--batch 1000000: a run needs at least',
       'and this machine has',
       'a smaller --resolution',
     );

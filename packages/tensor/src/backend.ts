@@ -49,6 +49,8 @@ export interface Backend {
   readonly name: 'cpu' | 'webgpu' | 'reference' | 'null';
   /** `f16`: frozen weights and intermediates are kept in f16, so that losses have to be scaled before they are differentiated. By default f32. */
   readonly precision?: 'f32' | 'f16';
+  /** What a graph would take here beside the program itself, where that is known without compiling it. */
+  plan?(graph: Graph): MemoryPlan;
   /** Throws UserError where a weight is missing or has another shape. */
   compile(graph: Graph, options?: CompileOptions): Promise<Executable>;
 }

@@ -11,7 +11,7 @@ export function described({ base, plan, recipe }: Run, folder: string): string {
     `data: ${dataText(plan)}`,
     ...validationText(plan, recipe.validation?.every),
     `training: ${counted(plan.parameters, 'number')} in ${counted(plan.trained.size, 'tensor')}, ${micro}${counted(plan.batch, 'picture')} a step, seed ${recipe.seed}`,
-    `memory: about ${bytes(memory.total)} (weights ${bytes(memory.weights)}, activations ${bytes(memory.activations)}, training state ${bytes(memory.state)}), beside what Node itself takes`,
+    `memory: about ${bytes(memory.total)} (weights ${bytes(memory.weights)}, activations ${bytes(memory.activations)}, training state ${bytes(memory.state)}), beside half a gigabyte for the program itself`,
     `run: ${folder}`,
     ...plan.warnings.map((warning) => `warning: ${warning}`),
   ].join('\n');

@@ -1,4 +1,4 @@
-import { hostArray, type HostArray } from '@sdft/tensor';
+import { hostArray, type HostArray, type MemoryPlan, nullBackend } from '@sdft/tensor';
 import type { Base } from '../training/base.ts';
 import type { Executables } from './executables.ts';
 import { encodePictureGraph } from './graphs.ts';
@@ -55,6 +55,12 @@ export class PictureEncoder {
     encoded.catch(() => this.#known.delete(key));
     this.#known.set(key, encoded, 8 * this.#base.vae.latentChannels * cells);
     return encoded;
+  }
+
+  /** What its network needs for pictures of [height, width]; nothing is computed. */
+  async memory([height, width]: readonly [number, number]): Promise<MemoryPlan> {
+    const graph = encodePictureGraph(this.#base, height, width, this.#batch);
+    return (await nullBackend.compile(graph)).memory;
   }
 
   /** Puts a picture to those that wait. They go together once they are enough, or nobody comes any more. */

@@ -34,7 +34,7 @@ import { splitExtension, under } from './paths.ts';
 import { openPreviews } from './previews.ts';
 import { recordFile } from './recordFile.ts';
 import { replaySource } from './replaySource.ts';
-import { checkRoom } from './room.ts';
+import { checkRoom, largestBeside } from './room.ts';
 import { RunFolder } from './runFolder.ts';
 import { trainableFile } from './trainableFile.ts';
 import { TrainingRun } from './trainingRun.ts';
@@ -178,10 +178,29 @@ export async function assembleRun(
   const shape = source && (await problems.gather(() => stepShape(source, attached!, recipe)));
   const train =
     shape && (await problems.gather(() => trainGraph(base!, attached!, settings, shape)));
-  const memory = train && (await nullBackend.compile(train.graph)).memory;
+  // What only plans, plans for the processor.
+  const planner = backend.name === 'null' ? cpu() : backend;
+  const memory =
+    train && (planner.plan?.(train.graph) ?? (await nullBackend.compile(train.graph)).memory);
   const room =
     memory && backend.name !== 'null'
-      ? await problems.gather(() => ({ warning: checkRoom(memory, recipe) }))
+      ? await problems.gather(async () => ({
+          warning: checkRoom(
+            memory,
+            recipe,
+            await largestBeside([
+              ...(validator
+                ? [{ purpose: 'the validation loss', memory: () => validator.memory() }]
+                : []),
+              ...(previews
+                ? [{ purpose: 'previews', memory: () => previews.memory(generator) }]
+                : []),
+              ...(source?.pictures === 'moments' && train?.takes.latents
+                ? [{ purpose: 'encoding pictures', memory: () => encoder.memory(source.pixels!) }]
+                : []),
+            ]),
+          ),
+        }))
       : { warning: undefined };
   // They take memory, too.
   const initial =

@@ -9,7 +9,7 @@ import {
   toPixels,
 } from '@sdft/data';
 import { contactSheet, openImages, resizePicture } from '@sdft/data/node';
-import { draws, hostArray, type HostArray, UserError } from '@sdft/tensor';
+import { draws, hostArray, type HostArray, type MemoryPlan, UserError } from '@sdft/tensor';
 import ndarray from 'ndarray';
 import type { Generator } from '../generation/generator.ts';
 import { checkPreview, type GenerateOptions, previewDefaults } from '../generation/settings.ts';
@@ -39,6 +39,8 @@ export interface Previews {
   readonly prompts: readonly string[];
   /** Throws UserError where one of them could not be drawn; nothing is computed. */
   check(generator: Pick<Generator, 'check'>): Promise<void>;
+  /** What the largest of the networks needs that they take; nothing is computed. */
+  memory(generator: Pick<Generator, 'memory'>): Promise<MemoryPlan>;
   /** The preview of a prompt: a picture, or bytes of a PNG file with several. */
   draw(
     prompt: string,
@@ -97,6 +99,10 @@ export async function openPreviews(
     async check(generator) {
       const [one] = await first(1);
       for (const prompt of prompts) generator.check(prompt, { ...options, ...one?.options });
+    },
+    async memory(generator) {
+      const [one] = await first(1);
+      return generator.memory(prompts[0]!, { ...options, ...one?.options });
     },
     async draw(prompt, generate) {
       if (!subjectOf) return (await generate(prompt, options))[0]!;

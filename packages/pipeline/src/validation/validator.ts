@@ -1,9 +1,10 @@
 /** @file How well pictures are denoised that nothing is trained on: a loss that tells learning from learning by heart. */
 import { fill, type ImageSet, type Provides } from '@sdft/data';
 import { type Emphasis, emphasise, scalingOf } from '@sdft/models';
-import { draws, hostArray, type HostArray } from '@sdft/tensor';
+import { draws, hostArray, type HostArray, type MemoryPlan, nullBackend } from '@sdft/tensor';
 import { cutCaptions } from '../batches/captions.ts';
-import type { AdaptedNetworks, PresentValues } from '../encoding/adaptedNetworks.ts';
+import type { AdaptedNetworks, DenoiseShape, PresentValues } from '../encoding/adaptedNetworks.ts';
+import { denoiseGraph } from '../encoding/graphs.ts';
 import { PictureEncoder } from '../encoding/pictureEncoder.ts';
 import type { Prompts } from '../encoding/prompts.ts';
 import { pixelsPerLatent } from '../training/base.ts';
@@ -111,6 +112,28 @@ export class Validator {
     return sum / count;
   }
 
+  /** What the network that denoises needs; nothing is computed. */
+  async memory(): Promise<MemoryPlan> {
+    const { networks, prompts } = this.#parts;
+    const shape = this.#shape(prompts.window * this.#windows());
+    const { memory } = await nullBackend.compile(
+      denoiseGraph(networks.base, shape, networks.applied),
+    );
+    return memory;
+  }
+
+  /** What the U-Net is compiled for. */
+  #shape(tokens: number): DenoiseShape {
+    const [height, width] = this.#cells();
+    return { batch: Math.min(TOGETHER, this.timesteps.length), height, width, tokens };
+  }
+
+  /** Windows of the text encoder that the longest caption needs. */
+  #windows(): number {
+    const { prompts } = this.#parts;
+    return Math.max(...this.#heldOut.map(({ caption }) => prompts.windowsOf(caption)));
+  }
+
   /** Latents with noise [C,h,w], and what the U-Net is to say about them. */
   #noisy(latents: Float32Array, name: string, timestep: number) {
     const { schedule } = this.#parts.networks.base;
@@ -129,8 +152,9 @@ export class Validator {
   /** A batch as the U-Net takes it, with its shape; it is filled up with the last one, as one executable serves all. */
   #inputs(samples: readonly Float32Array[], timesteps: readonly number[], context: Float32Array) {
     const { base } = this.#parts.networks;
-    const size = Math.min(TOGETHER, this.timesteps.length);
-    const [height, width] = this.#cells();
+    const tokens = context.length / base.unet.crossAttentionDim;
+    const shape = this.#shape(tokens);
+    const { batch: size, height, width } = shape;
     const one = samples[0]!.length;
     const sample = new Float32Array(size * one);
     const timestep = new Float32Array(size);
@@ -141,11 +165,10 @@ export class Validator {
       timestep[j] = timesteps[member]!;
       states.set(context, j * context.length);
     }
-    const tokens = context.length / base.unet.crossAttentionDim;
     const array = (data: Float32Array, shape: readonly number[]) =>
       hostArray(data, shape) as HostArray;
     return {
-      batch: { batch: size, height, width, tokens },
+      batch: shape,
       inputs: {
         sample: array(sample, [size, base.unet.inChannels, height, width]),
         timestep: array(timestep, [size]),
@@ -161,7 +184,7 @@ export class Validator {
   ): Promise<ReadonlyMap<string, Float32Array>> {
     const { networks, prompts, clipSkip, emphasis } = this.#parts;
     const captions = new Set(this.#heldOut.map(({ caption }) => caption));
-    const windows = Math.max(...[...captions].map((caption) => prompts.windowsOf(caption)));
+    const windows = this.#windows();
     const how = scalingOf(emphasis);
     const contexts = new Map<string, Float32Array>();
     for (const caption of captions) {

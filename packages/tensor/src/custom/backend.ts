@@ -1,8 +1,8 @@
 /** @file Custom operations for a backend that cannot call functions: it compiles what lies between them, and they run on the host. */
-import type { Backend, CompileOptions, Executable } from '../backend.ts';
+import type { Backend, CompileOptions, Executable, MemoryPlan } from '../backend.ts';
 import type { Graph } from '../graph/types.ts';
 import { signatureOf, takeStates } from '../host/signature.ts';
-import { SegmentedExecutable, type SegmentRun } from './executable.ts';
+import { memoryOf, SegmentedExecutable, type SegmentRun } from './executable.ts';
 import { openKernels } from './kernels.ts';
 import { computes, hasCustom, split } from './split.ts';
 
@@ -11,6 +11,20 @@ export const aroundCustomOps =
   (compile: Backend['compile']): Backend['compile'] =>
   async (graph, options = {}) =>
     hasCustom(graph) ? compileSegments(compile, graph, options) : compile(graph, options);
+
+/** The backend's plan, for graphs with custom operations too: every part has memory of its own, and what goes from one to the next lies between them. */
+export const planAroundCustomOps =
+  (plan: (graph: Graph) => MemoryPlan) =>
+  (graph: Graph): MemoryPlan => {
+    if (!hasCustom(graph)) return plan(graph);
+    const segments = split(graph);
+    const parts = segments.map((segment) => ({
+      executable: computes(segment) ? { memory: plan(segment.graph) } : undefined,
+      inputs: [...signatureOf(segment.graph).inputs.keys()],
+      custom: segment.custom,
+    }));
+    return memoryOf(graph, parts);
+  };
 
 async function compileSegments(
   compile: Backend['compile'],

@@ -6,7 +6,7 @@ import type { Graph, NodeId } from '../graph/types.ts';
 import { hostArray } from '../host/array.ts';
 import { type Signature, signatureOf, takeInputs, typeOfState } from '../host/signature.ts';
 import type { CustomNode, RunKernel } from './kernels.ts';
-import { valueName } from './split.ts';
+import { type CustomCall, valueName } from './split.ts';
 
 export interface SegmentRun {
   /** undefined where there is nothing to compute. */
@@ -138,7 +138,14 @@ export class SegmentedExecutable implements Executable {
 }
 
 /** The segments' own, and the values that are carried between them. */
-function memoryOf(graph: Graph, runs: readonly SegmentRun[]): MemoryPlan {
+export function memoryOf(
+  graph: Graph,
+  runs: readonly {
+    readonly executable: { readonly memory: MemoryPlan } | undefined;
+    readonly inputs: readonly string[];
+    readonly custom: readonly CustomCall[];
+  }[],
+): MemoryPlan {
   const plans = runs.flatMap(({ executable }) => (executable ? [executable.memory] : []));
   const sum = (of: (plan: MemoryPlan) => number): number =>
     plans.reduce((total, plan) => total + of(plan), 0);

@@ -19,6 +19,8 @@ export interface PlanOptions {
    * next states, is taken for one pass over memory then, which keeps nothing.
    */
   readonly donate?: boolean;
+  /** Results (next values of states among them) are computed into memory that is there from the start, and come back as copies, all at once: each of them counts twice. */
+  readonly copied?: boolean;
 }
 
 /** Memory that one tensor, or several that are the same numbers, lie in. */
@@ -38,7 +40,7 @@ const sharesItsInput = ({ op }: AnyNode): boolean =>
  */
 export function planMemory(
   graph: Graph,
-  { bytes = bytesOf, donate = true }: PlanOptions = {},
+  { bytes = bytesOf, donate = true, copied = false }: PlanOptions = {},
 ): MemoryPlan {
   const live = needed(graph);
   const weights = new Map<string, number>();
@@ -90,6 +92,13 @@ export function planMemory(
       const next = buffers[id]![0]!;
       if (intermediate.has(next) && states.get(name)!.lastRead <= next.madeAt) next.bytes = 0;
     }
+
+  if (copied)
+    for (const buffer of new Set(resultsOf(graph).map((id) => buffers[id]![0]!)))
+      if (intermediate.has(buffer)) {
+        given += 2 * buffer.bytes;
+        buffer.bytes = 0;
+      }
 
   const freed = new Map<number, number>();
   for (const { lastRead, bytes: size } of computed)

@@ -34,6 +34,17 @@ describe('by hand', () => {
     expect(state).toBe(12 + 20);
   });
 
+  it('counts results twice, from the start, where they come back as copies', () => {
+    // a and b are intermediates of 400 bytes each, alive together; y of 400 and the next value of s of 4 lie apart.
+    const graph = trace((t) => {
+      const b = t.input('x', [100]).exp().sin();
+      const y = b.cos();
+      return { outputs: { y }, updates: { s: t.state('s', []).add(y.sum()) } };
+    });
+    const { activations } = planMemory(graph, { donate: false, copied: true });
+    expect(activations).toBe(400 + 2 * (400 + 4) + 800);
+  });
+
   it('frees an intermediate after its last reader', () => {
     // x 100; a 100; b 100: b is made while a is alive; c while b is: 4 * (x + a + b) at the peak.
     const { activations } = plan((t) => ({

@@ -1,7 +1,7 @@
 /** @file The cpu backend: a graph becomes one ONNX model, which ONNX Runtime runs in a thread of its own. */
 import { availableParallelism } from 'node:os';
-import type { Backend, CompileOptions, Executable } from '../../backend.ts';
-import { aroundCustomOps } from '../../custom/backend.ts';
+import type { Backend, CompileOptions, Executable, MemoryPlan } from '../../backend.ts';
+import { aroundCustomOps, planAroundCustomOps } from '../../custom/backend.ts';
 import { planMemory } from '../../graph/plan.ts';
 import type { Graph } from '../../graph/types.ts';
 import { signatureOf, takeStates, takeWeights } from '../../host/signature.ts';
@@ -13,7 +13,7 @@ import { load } from './load.ts';
 import { type LowerOptions, spellOut } from './lower.ts';
 import { Runtime } from './runtime.ts';
 import { MappedWeights } from './weights.ts';
-import { planUpdates } from './updates/plan.ts';
+import { planUpdates, type UpdatePlan } from './updates/plan.ts';
 import type { SessionOptions } from './worker.ts';
 
 export interface CpuOptions extends Partial<LowerOptions> {
@@ -56,24 +56,42 @@ export function cpu(options: CpuOptions = {}): Backend {
     told.add(message);
     options.onNotice?.(message);
   };
+  /** Graphs that were planned and are likely to be compiled next. */
+  const ready = new WeakMap<Graph, UpdatePlan>();
+  const prepared = (graph: Graph): UpdatePlan =>
+    ready.get(graph) ??
+    planUpdates(optimize(spellOut(graph)), options.kernelElements ?? defaults.kernelElements);
   return {
     name: 'cpu',
-    compile: aroundCustomOps((graph, compileOptions = {}) =>
-      compileOn(runtime, graph, compileOptions, { ...options, onNotice: notice }),
-    ),
+    plan: planAroundCustomOps((graph) => {
+      const plan = prepared(graph);
+      ready.set(graph, plan);
+      return planOf(plan.residual);
+    }),
+    compile: aroundCustomOps((graph, compileOptions = {}) => {
+      const plan = prepared(graph);
+      ready.delete(graph);
+      return compileOn(runtime, graph, plan, compileOptions, { ...options, onNotice: notice });
+    }),
   };
 }
+
+/**
+ * Results lie in memory of ours, which lasts, and onnxruntime-node 1.30.0 gives them back in copies besides: of full fine-tuning, the gradients. Held against measured peaks in
+ * docs/decisions/0001-one-onnx-graph.md.
+ */
+const planOf = (graph: Graph): MemoryPlan => planMemory(graph, { donate: false, copied: true });
 
 async function compileOn(
   runtime: (index: number) => Runtime,
   graph: Graph,
+  { residual: spelled, kernels }: UpdatePlan,
   { weights = new Map(), state = {} }: CompileOptions,
   {
     threads,
     profile,
     packBytes = defaults.packBytes,
     chunkBytes = defaults.chunkBytes,
-    kernelElements = defaults.kernelElements,
     shares,
     onNotice,
     session: sessionOptions = {},
@@ -82,7 +100,6 @@ async function compileOn(
   const signature = signatureOf(graph);
   const wanted = takeWeights(signature, weights);
   const initial = [...takeStates(signature, state)];
-  const { residual: spelled, kernels } = planUpdates(optimize(spellOut(graph)), kernelElements);
   const source = new MappedWeights(wanted, onNotice);
   try {
     const { model, copiedBytes, session } = await load(runtime, spelled, source, {
@@ -96,7 +113,7 @@ async function compileOn(
         ...sessionOptions,
       },
     });
-    const plan = planMemory(spelled, { donate: false });
+    const plan = planOf(spelled);
     try {
       return new CpuExecutable({
         graph,
