@@ -16,7 +16,7 @@ import {
   planConv2dGradWeight,
   type Shape4,
 } from './kernels/convolution.ts';
-import type { Form } from './kernels/forms.ts';
+import { type Form, plainForm } from './kernels/forms.ts';
 import { type MatrixView, planMatmul } from './kernels/matmul.ts';
 import {
   planGroupNorm,
@@ -42,11 +42,6 @@ type At = Lowering & Source;
 /** Whether one binding shows each of these tensors whole, as planned kernels need it. */
 export const bindable = (at: At, tensors: readonly TensorId[]): boolean =>
   tensors.every((tensor) => windowsOf(at.tensor(tensor), at.target) === 1);
-
-/** Software drivers take longer to compile a fast kernel than a plain one takes for fewer multiplications than this. */
-const FAST_ON_SOFTWARE = 2 ** 23;
-const formFor = ({ target }: At, multiplications: number): Form | undefined =>
-  target.kind === 'software' && multiplications < FAST_ON_SOFTWARE ? { kind: 'naive' } : undefined;
 
 /** The tensor that holds a node's elements row-major, as they are or seen with another shape. */
 export function whole(at: At, id: NodeId): TensorId {
@@ -96,7 +91,7 @@ export function matmul(at: At, id: NodeId, end: NodeId): void {
       ...{ out: storageOf(at, out), epilogue: made?.epilogue },
     },
     at.target,
-    formFor(at, sizeOf(node.shape) * k),
+    plainForm(at.target, sizeOf(node.shape) * k),
   );
   const inputs = [a.tensor, b.tensor, ...(made?.operands ?? [])];
   at.pushPlan(plan, { inputs, outputs: [out] }, node.path, made?.operations ?? 1);
@@ -135,7 +130,7 @@ function convolution<P extends Conv>(
         Storage,
       ],
       epilogue: made?.epilogue,
-      form: (multiplications) => formFor(at, multiplications),
+      form: (multiplications) => plainForm(at.target, multiplications),
     });
     const inputs = [...operands, ...(made?.operands ?? [])];
     at.pushPlan(made_, { inputs, outputs: [out] }, node.path, made?.operations ?? 1);

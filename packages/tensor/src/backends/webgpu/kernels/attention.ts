@@ -1,6 +1,7 @@
 /** @file Attention that keeps no scores (Dao et al. 2022), and its gradient, as src/composites/attention.ts defines them. Sums and exponentials are f32. */
 import type { Plan, Slot, Step, Storage, Target } from '../kernel.ts';
 import { matricesFit, matrixAttention, widestTogether } from './attentionMatrix.ts';
+import { attentionByProducts, attentionGradByProducts, productsFit } from './attentionProducts.ts';
 import { serialAttention } from './attentionSerial.ts';
 import { attentionTile, tiledAttention } from './attentionTiled.ts';
 import { asFloat, ceilDiv, type Operand, step } from './wgsl.ts';
@@ -35,8 +36,8 @@ export interface AttentionGrad extends AttentionShape {
   };
 }
 
-/** `serial`: an invocation goes through all keys of a query; `tiled`: a workgroup through tiles of them; `matrix`: the same by subgroup matrices, f16 alone. */
-export type AttentionForm = 'serial' | 'tiled' | 'matrix';
+/** `serial`: an invocation goes through all keys of a query; `tiled`: a workgroup through tiles of them; `matrix`: the same by subgroup matrices, f16 alone; `products`: scores are kept, between products of matrices. */
+export type AttentionForm = 'serial' | 'tiled' | 'matrix' | 'products';
 
 /**
  * What one pass over all pairs of queries and keys does for each of its rows:
@@ -52,11 +53,12 @@ function formOf(
 ): AttentionForm {
   const halves = Object.values(shape.storage).every((storage) => storage === 'f16');
   if (halves && matricesFit(shape, target)) return 'matrix';
+  if (productsFit(shape, target)) return 'products';
   return target.kind === 'gpu' && attentionTile(shape, target) !== undefined ? 'tiled' : 'serial';
 }
 
 const passStep = (
-  form: AttentionForm,
+  form: Exclude<AttentionForm, 'products'>,
   pass: Pass,
   shape: AttentionShape,
   operands: readonly Operand[],
@@ -108,6 +110,7 @@ export function planAttention(attention: Attention, target: Target, form?: Atten
     operand('out', storage.out, output(0), attention),
   ];
   const form_ = form ?? formOf(attention, target);
+  if (form_ === 'products') return attentionByProducts(attention, target);
   if (form_ === 'matrix') {
     // Sums of matrices cannot be scaled by row as they grow, so the sums of exponentials come first.
     const { batch, heads, queries } = attention;
@@ -159,10 +162,17 @@ deltas[row] = sum;`,
     },
     target,
   );
+  const form_ = form ?? formOf(attention, target);
+  if (form_ === 'products') {
+    const slots = deltas.slots.map((slot) =>
+      slot.kind === 'scratch' ? { ...slot, index: 2 } : slot,
+    );
+    const made = { step: { ...deltas, slots }, bytes: rows * 4, index: 2 };
+    return attentionGradByProducts(attention, made, target);
+  }
   const statistics = [kept('sums', 0, 'read', rows), kept('deltas', 1, 'read', rows)];
   const dk = operand('dk', storage.dk, output(1), attention);
   const dv = operand('dv', storage.dv, output(2), attention);
-  const form_ = form ?? formOf(attention, target);
   const pass = (pass: Pass, operands: readonly Operand[]) =>
     passStep(form_, pass, attention, operands, target);
   return {

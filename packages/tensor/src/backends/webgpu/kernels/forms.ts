@@ -77,6 +77,12 @@ const divisions = (product: Product, target: Target): number[] =>
         product.k / parts >= 128),
   );
 
+/** Software drivers take longer to compile a fast kernel than a plain one takes for fewer multiplications than this. */
+const FAST_ON_SOFTWARE = 2 ** 23;
+/** The plain form, where a device takes longer to compile another than this product takes. */
+export const plainForm = (target: Target, multiplications: number): Form | undefined =>
+  target.kind === 'software' && multiplications < FAST_ON_SOFTWARE ? { kind: 'naive' } : undefined;
+
 /** The size of every subgroup, where a device has only one. */
 export const fixedSubgroup = ({ subgroups }: Target): number | undefined =>
   subgroups && subgroups.min === subgroups.max ? subgroups.min : undefined;
