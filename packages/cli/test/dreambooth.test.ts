@@ -6,7 +6,7 @@ import { openCheckpoint } from '@sdft/models/node';
 import { readFloat32 } from '@sdft/models';
 import { openSafetensors } from '@sdft/models/node';
 import { describe, expect, test } from 'vitest';
-import { environment, goldens, jsonLines, program, sdft, temporaryFolder } from './sdft.ts';
+import { goldens, jsonLines, program, sdft, temporaryFolder } from './sdft.ts';
 import { errorOf } from './tensors.ts';
 import { type Line, pictures } from './training.ts';
 
@@ -132,7 +132,6 @@ describe('class pictures', () => {
     const command = subject('parts-out', ...withClass, ...args);
     const child = spawn(program[0], [...program.slice(1), ...command], {
       cwd: folder,
-      env: environment,
       stdio: ['ignore', 'ignore', 'pipe'],
     });
     let stderr = '';

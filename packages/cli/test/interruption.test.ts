@@ -3,7 +3,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { openSafetensors } from '@sdft/models/node';
 import { expect, test } from 'vitest';
-import { environment, program, runProgram, sdft, temporaryFolder } from './sdft.ts';
+import { program, runProgram, sdft, temporaryFolder } from './sdft.ts';
 import { type Line, pictures, teach, untimed } from './training.ts';
 
 const folder = temporaryFolder();
@@ -27,7 +27,6 @@ function interrupted(
   return new Promise((resolve) => {
     const child = spawn(command, [...first, ...args], {
       cwd: folder,
-      env: environment,
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     let [stdout, stderr, last] = ['', '', 0];

@@ -25,12 +25,6 @@ export interface Ended {
   readonly stderr: string;
 }
 
-/** As the tests' own, and Node keeps what it makes of the sources: else every start takes half a second longer. */
-export const environment: NodeJS.ProcessEnv = {
-  ...process.env,
-  NODE_COMPILE_CACHE: pathOf('packages/cli/.cache/compile'),
-};
-
 /** Runs `sdft` to its end. */
 export const sdft = (args: readonly string[], options: SpawnOptions = {}): Promise<Ended> =>
   runProgram([...program, ...args], options);
@@ -43,7 +37,6 @@ export function runProgram(
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, {
       stdio: ['ignore', 'pipe', 'pipe'],
-      env: environment,
       // Nothing that hangs outlives its test.
       timeout: 55_000,
       killSignal: 'SIGKILL',

@@ -5,7 +5,6 @@ import { describe, expect, test } from 'vitest';
 import { version } from '../src/version.ts';
 import { withNaN } from './damage.ts';
 import {
-  environment,
   goldens,
   jsonLines,
   program,
@@ -282,7 +281,7 @@ test('a disk that fills up is said, and leaves nothing half-written', async () =
   const quoted = command.map((word) => `'${word}'`).join(' ');
   const { code, stderr } = await runProgram(['bash', '-c', `ulimit -f 0; ${quoted}`], {
     cwd: folder,
-    env: { ...environment, TMPDIR: at('tmp') },
+    env: { ...process.env, TMPDIR: at('tmp') },
   });
   expect(stderr).toContain('runs/full/recipe.yaml');
   expect(stderr).toMatch(/larger than allowed here/);

@@ -1,3 +1,4 @@
+import ndarray from 'ndarray';
 import { describe, expect, it } from 'vitest';
 import { reference, type Tensor, trace, type Tracer } from '../../src/index.ts';
 import { type CpuOptions, cpu } from '../../src/node/index.ts';
@@ -92,6 +93,28 @@ describe('updates by kernels', () => {
   it('need not be there: states of few elements', () => {
     const graph = steps(1);
     expect(planUpdates(graph, 1000).kernels).toEqual([]);
+  });
+  it('are worth it for many small states, too', () => {
+    expect(planUpdates(steps(1), 1000, 7).kernels).toEqual([]);
+    expect(planUpdates(steps(1), 1000, 6).kernels).toHaveLength(2);
+  });
+  it('work on memory that is given to a state later', async () => {
+    const graph = trace((t) => {
+      const [a, b] = [t.state('a', [3]), t.state('b', [3])];
+      return { outputs: { first: a.mul(1) }, updates: { a: a.add(b.mul(t.input('x', []))) } };
+    });
+    const one = await cpu(eager).compile(graph, {
+      state: { a: ndarray(Float32Array.of(1, 2, 3)), b: ndarray(Float32Array.of(1, 1, 1)) },
+    });
+    const x = (value: number) => ({ x: ndarray(Float32Array.of(value), []) });
+    await one.run(x(1));
+    await one.run(x(2));
+    expect([...(await one.read('a')).data]).toEqual([4, 5, 6]);
+    const data = new Float32Array(new SharedArrayBuffer(12)).fill(10);
+    await one.borrow('b', ndarray(data));
+    await one.run(x(1));
+    expect([...(await one.read('a')).data]).toEqual([14, 15, 16]);
+    await one.dispose();
   });
   it('share their source where they do the same', () => {
     const { kernels, residual } = planUpdates(steps(1), 1);

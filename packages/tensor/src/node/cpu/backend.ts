@@ -30,6 +30,8 @@ export interface CpuOptions extends Partial<LowerOptions> {
   readonly chunkBytes?: number;
   /** Updates of so many elements together are done by kernels of their own, in place; by default 2^20. */
   readonly kernelElements?: number;
+  /** So are updates of so many states, however small, in one thread; by default 96: 32 tensors and what AdamW keeps of each. */
+  readonly kernelStates?: number;
   /** Told what the person should know, such as that weights had to be copied; each message once. By default nobody is. */
   readonly onNotice?: (message: string) => void;
   /** Where ONNX Runtime writes a profile of every session when it is let go of; a path's beginning. */
@@ -42,6 +44,7 @@ const defaults = {
   packBytes: 640 * MIB,
   chunkBytes: 64 * MIB,
   kernelElements: 2 ** 20,
+  kernelStates: 96,
   session: { prepacking: true, memoryPattern: false, arena: true },
 };
 
@@ -60,7 +63,11 @@ export function cpu(options: CpuOptions = {}): Backend {
   const ready = new WeakMap<Graph, UpdatePlan>();
   const prepared = (graph: Graph): UpdatePlan =>
     ready.get(graph) ??
-    planUpdates(optimize(spellOut(graph)), options.kernelElements ?? defaults.kernelElements);
+    planUpdates(
+      optimize(spellOut(graph)),
+      options.kernelElements ?? defaults.kernelElements,
+      options.kernelStates ?? defaults.kernelStates,
+    );
   return {
     name: 'cpu',
     plan: planAroundCustomOps((graph) => {
@@ -92,6 +99,7 @@ async function compileOn(
     profile,
     packBytes = defaults.packBytes,
     chunkBytes = defaults.chunkBytes,
+    kernelElements = defaults.kernelElements,
     shares,
     onNotice,
     session: sessionOptions = {},
@@ -100,6 +108,7 @@ async function compileOn(
   const signature = signatureOf(graph);
   const wanted = takeWeights(signature, weights);
   const initial = [...takeStates(signature, state)];
+  const updated = kernels.reduce((sum, { size, states }) => sum + size * states.length, 0);
   const source = new MappedWeights(wanted, onNotice);
   try {
     const { model, copiedBytes, session } = await load(runtime, spelled, source, {
@@ -123,7 +132,7 @@ async function compileOn(
         model,
         session,
         kernels,
-        threads: threads ?? availableParallelism(),
+        threads: updated < kernelElements ? 1 : (threads ?? availableParallelism()),
         held: source.held,
         memory: { ...plan, weights: plan.weights + copiedBytes, total: plan.total + copiedBytes },
         initial,

@@ -170,7 +170,7 @@ export class CpuExecutable implements Executable {
     return result;
   }
 
-  /** The kernels with the arrays and numbers that they work on now. */
+  /** The kernels with the arrays that they work on now. */
   #work(): UpdateWork[] {
     return this.#parts.kernels.map(({ size, source, operands }) => ({
       size,
@@ -180,8 +180,11 @@ export class CpuExecutable implements Executable {
           operand.kind === 'state'
             ? this.#states.get(operand.name)!
             : this.#fetches.get(`out:${operand.output}`)!;
-        if (operand.kind === 'scalar') return viewOf(tensor)[0]!;
-        return { type: tensor.type === 'bool' ? 'bool' : 'float32', buffer: tensor.buffer };
+        return {
+          type: tensor.type === 'bool' ? 'bool' : 'float32',
+          buffer: tensor.buffer,
+          scalar: operand.kind === 'scalar',
+        };
       }),
     }));
   }

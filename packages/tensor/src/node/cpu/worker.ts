@@ -51,6 +51,8 @@ async function create({
     logSeverityLevel: 4,
     extra: {
       session: {
+        // Between the operators of a step its threads wait for work without sleeping; after it they are not to go on so for as long as a small step takes.
+        intra_op: { spin_duration_us: '1000' },
         disable_prepacking: prepacking ? '0' : '1',
         model_external_initializers_file_folder_path: folder,
       },
@@ -83,9 +85,12 @@ nowhere.port2.close();
 
 /** Results lie in the memory that they were given. What comes back are copies of them (onnxruntime-node 1.30.0), gigabytes at times, which would wait for a collection of garbage. */
 function letGo(copies: Ort.InferenceSession.ReturnType): void {
-  for (const { data } of Object.values(copies) as Ort.Tensor[])
-    if (ArrayBuffer.isView(data) && data.buffer instanceof ArrayBuffer)
-      nowhere.port1.postMessage(null, [data.buffer]);
+  nowhere.port1.postMessage(
+    null,
+    (Object.values(copies) as Ort.Tensor[]).flatMap(({ data }) =>
+      ArrayBuffer.isView(data) && data.buffer instanceof ArrayBuffer ? [data.buffer] : [],
+    ),
+  );
 }
 
 parentPort!.on('message', (request: Request) => {

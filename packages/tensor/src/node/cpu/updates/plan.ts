@@ -38,9 +38,13 @@ const outputOf = (id: NodeId): string => `update operand ${id}`;
  * Splits the updates of large states off a graph (composites spelled out). A kernel takes an update's node and whatever element-wise nodes only it needs, back to the states, to the gradients, and to
  * single numbers; it runs when all else has been computed, so that it may write over what it has read.
  *
- * @param least states with fewer elements together stay as they are: not worth another thread's waking
+ * @param least states with fewer elements together stay as they are, not worth another thread's waking, unless there are `many` of them: then it is the number of operators that takes the time
  */
-export function planUpdates(graph: Graph, least: number): UpdatePlan {
+export function planUpdates(
+  graph: Graph,
+  least: number,
+  many = Number.POSITIVE_INFINITY,
+): UpdatePlan {
   const none: UpdatePlan = { residual: graph, kernels: [] };
   const node = (id: NodeId): AnyNode => graph.nodes[id]!;
   const states = new Map<string, NodeId>();
@@ -49,7 +53,7 @@ export function planUpdates(graph: Graph, least: number): UpdatePlan {
   });
   const { roots, inside } = settled(graph);
   const total = [...roots.values()].reduce((sum, id) => sum + sizeOf(node(id).shape), 0);
-  if (total < least) return none;
+  if (total < least && roots.size < many) return none;
 
   const groups = groupsOf(graph, roots, inside, states);
   const kernels = groups.map((names) => kernelOf(graph, names, roots, inside));
@@ -169,9 +173,12 @@ function kernelOf(
   const known = new Map<NodeId, string>();
   const heads: string[] = [];
   const lines: string[] = [];
+  const places = new Map<string, number>();
   const operand = (what: Operand): number => {
-    const same = operands.findIndex((o) => JSON.stringify(o) === JSON.stringify(what));
-    return same >= 0 ? same : operands.push(what) - 1;
+    const key = `${what.kind} ${what.kind === 'state' ? what.name : what.output}`;
+    const place = places.get(key) ?? operands.push(what) - 1;
+    places.set(key, place);
+    return place;
   };
   const leaf = (id: NodeId): string => {
     const n = node(id);

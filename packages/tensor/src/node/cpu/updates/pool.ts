@@ -13,6 +13,8 @@ export type UpdateWork = Omit<UpdateJob, 'from' | 'to'> & { readonly size: numbe
 export class UpdatePool {
   readonly #count: number;
   #workers: Worker[] = [];
+  /** What the threads were last told to do. */
+  #told: readonly UpdateWork[] = [];
 
   /** @param count of threads */
   constructor(count: number) {
@@ -24,15 +26,20 @@ export class UpdatePool {
     while (this.#workers.length < this.#count)
       this.#workers.push(new Worker(new URL(script, import.meta.url)));
     const count = this.#count;
+    // Thousands of buffers take longer to be told of than small ones to be updated.
+    const again = isSame(work, this.#told);
+    this.#told = work;
     await Promise.all(
       this.#workers.map((worker, k) =>
         ask(
           worker,
-          work.map(({ size, ...job }) => ({
-            ...job,
-            from: Math.floor((k * size) / count),
-            to: Math.floor(((k + 1) * size) / count),
-          })),
+          again
+            ? 'again'
+            : work.map(({ size, ...job }) => ({
+                ...job,
+                from: Math.floor((k * size) / count),
+                to: Math.floor(((k + 1) * size) / count),
+              })),
         ),
       ),
     );
@@ -45,7 +52,16 @@ export class UpdatePool {
   }
 }
 
-function ask(worker: Worker, jobs: readonly UpdateJob[]): Promise<void> {
+/** Whether it is the same in the same memory. */
+const isSame = (work: readonly UpdateWork[], before: readonly UpdateWork[]): boolean =>
+  work.length === before.length &&
+  work.every(
+    ({ source, operands }, i) =>
+      source === before[i]!.source &&
+      operands.every(({ buffer }, at) => buffer === before[i]!.operands[at]!.buffer),
+  );
+
+function ask(worker: Worker, jobs: readonly UpdateJob[] | 'again'): Promise<void> {
   worker.ref();
   return new Promise<void>((resolve, reject) => {
     const done = (error?: Error): void => {

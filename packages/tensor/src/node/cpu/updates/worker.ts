@@ -6,11 +6,13 @@ export interface UpdateJob {
   readonly source: string;
   readonly from: number;
   readonly to: number;
-  /** An array of float32 or of truth values, or one number. */
-  readonly operands: readonly (
-    | { readonly type: 'float32' | 'bool'; readonly buffer: SharedArrayBuffer }
-    | number
-  )[];
+  readonly operands: readonly UpdateOperand[];
+}
+/** An array of float32 or of truth values; of a scalar the one element is given to the kernel. */
+export interface UpdateOperand {
+  readonly type: 'float32' | 'bool';
+  readonly buffer: SharedArrayBuffer;
+  readonly scalar: boolean;
 }
 export type UpdateReply = { readonly error?: string };
 
@@ -31,21 +33,28 @@ function kernelOf(source: string): Kernel {
   return made;
 }
 
-parentPort!.on('message', (jobs: readonly UpdateJob[]) => {
+/** What each run does, in the memory that it was last told of. */
+let work: readonly (() => void)[] = [];
+
+function prepared({ source, from, to, operands }: UpdateJob): () => void {
+  const kernel = kernelOf(source);
+  const views = operands.map(({ type, buffer, scalar }) => ({
+    view: type === 'float32' ? new Float32Array(buffer) : new Uint8Array(buffer),
+    scalar,
+  }));
+  return () =>
+    kernel(
+      from,
+      to,
+      views.map(({ view, scalar }) => (scalar ? view[0]! : view)),
+      Math.fround,
+    );
+}
+
+parentPort!.on('message', (jobs: readonly UpdateJob[] | 'again') => {
   try {
-    for (const { source, from, to, operands } of jobs)
-      kernelOf(source)(
-        from,
-        to,
-        operands.map((operand) =>
-          typeof operand === 'number'
-            ? operand
-            : operand.type === 'float32'
-              ? new Float32Array(operand.buffer)
-              : new Uint8Array(operand.buffer),
-        ),
-        Math.fround,
-      );
+    if (jobs !== 'again') work = jobs.map(prepared);
+    for (const run of work) run();
     parentPort!.postMessage({} satisfies UpdateReply);
   } catch (error) {
     parentPort!.postMessage({ error: String(error) } satisfies UpdateReply);
