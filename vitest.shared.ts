@@ -18,7 +18,8 @@ export const shared = {
     environment: 'node',
     pool: 'forks',
     include: ['test/**/*.test.ts'],
-    execArgv: ['--conditions=@sdft/source'],
+    // Graphs outlive a young generation of the usual size: copying them takes a tenth of the time.
+    execArgv: ['--conditions=@sdft/source', '--max-semi-space-size=64'],
     testTimeout: 60_000,
     setupFiles: [here('vitest.setup.ts')],
     // tools/test.mjs sums these over the projects.

@@ -19,6 +19,18 @@ export function layersOf(root: string, body: (scope: Scope) => void): readonly L
   return [...layers.values()];
 }
 
+/** The same list for the same configuration, which is traced once. */
+export function once<C extends object>(
+  list: (config: C) => readonly Layer[],
+): (config: C) => readonly Layer[] {
+  const known = new WeakMap<C, readonly Layer[]>();
+  return (config) => {
+    const layers = known.get(config) ?? list(config);
+    known.set(config, layers);
+    return layers;
+  };
+}
+
 /** Shapes of the layers' parameters by their full names, as checkpoints hold them. */
 export const parametersOf = (layers: readonly Layer[]): ReadonlyMap<string, Shape> =>
   new Map(

@@ -1,10 +1,9 @@
 import type { UNetConfig } from '../config.ts';
-import { layersOf } from '../layersOf.ts';
-import type { Layer } from '../scope.ts';
+import { layersOf, once } from '../layersOf.ts';
 import { unet } from './unet.ts';
 
 /** Every layer of the U-Net, from its input to its output. */
-export const unetLayers = (config: UNetConfig): readonly Layer[] =>
+export const unetLayers = once((config: UNetConfig) =>
   layersOf('unet', (scope) => {
     const { tracer } = scope;
     unet(scope, config, {
@@ -14,4 +13,5 @@ export const unetLayers = (config: UNetConfig): readonly Layer[] =>
       classLabels:
         config.numClassEmbeds === undefined ? undefined : tracer.input('labels', [1], 'i32'),
     });
-  });
+  }),
+);

@@ -35,20 +35,27 @@ export class GraphBuilder implements NodeSink {
     return node;
   }
 
-  add<P extends Primitive>(op: P, inputs: readonly NodeId[], attrs: Attributes[P]): NodeId {
+  /** @param known the type of the result, where that has been found out before */
+  add<P extends Primitive>(
+    op: P,
+    inputs: readonly NodeId[],
+    attrs: Attributes[P],
+    known?: TensorType,
+  ): NodeId {
     // What computes nothing belongs to no region: a weight read in two regions is one weight.
     const region = op === 'input' || op === 'weight' || op === 'constant' ? 0 : this.#region;
-    const known = this.#equal(op, region, inputs, attrs);
-    if (known !== undefined) return known;
+    const equal = this.#equal(op, region, inputs, attrs);
+    if (equal !== undefined) return equal;
     const type =
-      op === 'part'
+      known ??
+      (op === 'part'
         ? this.#partType(inputs[0]!, (attrs as Attributes['part']).index)
         : typeOf(
             op,
             inputs.map((i) => this.node(i)),
             attrs,
             this.#path,
-          );
+          ));
     const node = {
       op,
       inputs,

@@ -1,13 +1,14 @@
 /** @file Ways through a finished graph: what is needed, who uses what, and copying with replacements. */
 import { GraphBuilder } from './builder.ts';
-import type {
-  AnyNode,
-  Attributes,
-  Graph,
-  NodeId,
-  NodeSink,
-  Primitive,
-  TensorType,
+import {
+  type AnyNode,
+  type Attributes,
+  type Graph,
+  type NodeId,
+  type NodeSink,
+  type Primitive,
+  sameShape,
+  type TensorType,
 } from './types.ts';
 
 export const resultsOf = (graph: Graph): NodeId[] => [
@@ -54,22 +55,31 @@ export function rewrite(
 ): Graph {
   const builder = new GraphBuilder();
   const live = needed(graph);
-  const renamed = new Map<NodeId, NodeId>();
+  const renamed: NodeId[] = [];
+  const copy = (node: AnyNode, inputs: readonly NodeId[]): NodeId =>
+    builder.add(
+      node.op as Primitive,
+      inputs,
+      node.attrs as Attributes[Primitive],
+      inputs.every((input, i) => sameType(builder.node(input), graph.nodes[node.inputs[i]!]!))
+        ? node
+        : undefined,
+    );
   graph.nodes.forEach((node, id) => {
     if (!live[id] && node.op !== 'input') return;
-    const inputs = node.inputs.map((input) => renamed.get(input)!);
-    renamed.set(
-      id,
-      builder.inPlaceOf(
-        node,
-        () => rule(builder, node, inputs, id) ?? copyNode(builder, node, inputs),
-      ),
+    const inputs = node.inputs.map((input) => renamed[input]!);
+    renamed[id] = builder.inPlaceOf(
+      node,
+      () => rule(builder, node, inputs, id) ?? copy(node, inputs),
     );
   });
   const rename = (results: Readonly<Record<string, NodeId>>) =>
-    Object.fromEntries(Object.entries(results).map(([name, id]) => [name, renamed.get(id)!]));
+    Object.fromEntries(Object.entries(results).map(([name, id]) => [name, renamed[id]!]));
   return builder.finish(rename(graph.outputs), rename(graph.updates));
 }
+
+const sameType = (a: TensorType, b: TensorType): boolean =>
+  a.dtype === b.dtype && sameShape(a.shape, b.shape);
 
 /** Spells composites out in primitives, except those that `keep`, told the types of their inputs, says yes to. */
 export function expandComposites(

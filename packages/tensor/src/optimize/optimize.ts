@@ -1,6 +1,6 @@
 /** @file From a graph to a smaller one that computes the same. */
 import { internal } from '../errors.ts';
-import type { Graph } from '../graph/types.ts';
+import type { Graph, NodeId } from '../graph/types.ts';
 import { rewrite } from '../graph/walk.ts';
 import { simplify } from './algebra.ts';
 import { fold } from './fold.ts';
@@ -17,8 +17,18 @@ export function optimize(graph: Graph): Graph {
   for (let round = 0; round < MOST_ROUNDS; round++) {
     let changed = false;
     const next = rewrite(current, (builder, node, inputs) => {
-      const simpler = fold(builder, node, inputs) ?? simplify(builder, node, inputs);
+      let before = builder.size;
+      let simpler = fold(builder, node, inputs) ?? simplify(builder, node, inputs);
       changed ||= simpler !== undefined;
+      // What is new may be simpler still, which saves a round.
+      while (simpler !== undefined && simpler >= before) {
+        const made = builder.node(simpler);
+        before = builder.size;
+        const again: NodeId | undefined =
+          fold(builder, made, made.inputs) ?? simplify(builder, made, made.inputs);
+        if (again === undefined) break;
+        simpler = again;
+      }
       return simpler;
     });
     if (!changed) return next;
