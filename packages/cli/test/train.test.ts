@@ -4,14 +4,7 @@ import { parseRecipe } from '@sdft/methods';
 import { describe, expect, test } from 'vitest';
 import { version } from '../src/version.ts';
 import { withNaN } from './damage.ts';
-import {
-  goldens,
-  jsonLines,
-  program,
-  runProgram,
-  sdft,
-  temporaryFolder,
-} from './sdft.ts';
+import { goldens, jsonLines, program, runProgram, sdft, temporaryFolder } from './sdft.ts';
 import { type Line, pictures, teach, untimed } from './training.ts';
 
 const folder = temporaryFolder();
