@@ -67,15 +67,16 @@ const cases: readonly Case[] = [
 ];
 
 describe.for(cases)('$name', ({ name, flags, out, rates, initial, result }) => {
-  // The reference backend takes seconds; on one case it is enough to see that it is reached.
+  // The reference backend takes seconds; on one case, and one step, it is enough to see that it is reached.
   test.for(name === 'ti' ? ['cpu', 'reference'] : ['cpu'])(
     'on %s: every loss, and the trained rows',
     async (backend) => {
+      const steps = backend === 'reference' ? 1 : 5;
       const path = join(folder, `${backend}-${out}`);
       const ended = await sdft(
         [
           ...['train', 'textual-inversion', '--base', goldens('tiny-sd')],
-          ...['--replay', goldens(`train/${name}/replay.safetensors`), '--steps', '5'],
+          ...['--replay', goldens(`train/${name}/replay.safetensors`), '--steps', `${steps}`],
           ...['--out', path, '--json', '--backend', backend, ...flags],
         ],
         { cwd: folder },
@@ -86,13 +87,14 @@ describe.for(cases)('$name', ({ name, flags, out, rates, initial, result }) => {
         `train/${name}/loss.json`,
       );
       const { suggested_tolerance: tolerance } = json<Noise>(`train/${name}/noise.json`);
-      expect(lines.map(({ step }) => step)).toEqual([1, 2, 3, 4, 5]);
+      expect(lines.map(({ step }) => step)).toEqual([1, 2, 3, 4, 5].slice(0, steps));
       lines.forEach(({ loss, lr, gradNorm }, k) => {
         expect(Math.abs(loss - expected[k]!.loss)).toBeLessThanOrEqual(tolerance.loss_abs);
         expect(lr).toBeCloseTo(rates[k]!, 12);
         expect(gradNorm).toBeGreaterThan(0);
       });
 
+      if (steps < 5) return;
       const [from, to, ours] = await Promise.all([initial(), result(), vectors(path)]);
       const update = (values: Float32Array) => values.map((value, i) => value - from[i]!);
       const { rms } = errorOf(update(ours), update(to));

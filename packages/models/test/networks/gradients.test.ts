@@ -74,7 +74,8 @@ function expectNorms(
 }
 
 describe.each(backends)('on $name', (backend) => {
-  test.each([false, true])(
+  // Recomputing computes the rest as well: of software graphics drivers that is asked alone.
+  test.each(backend.name === 'webgpu' ? [true] : [false, true])(
     'agree with PyTorch through the text encoder and the U-Net of SD1; recomputing: %s',
     async (recompute) => {
       const folder = 'fixtures/goldens/tiny-sd';

@@ -59,9 +59,10 @@ describe.each(backends)('on $name', (backend) => {
       )
     )['out']!;
 
-  // One timestep per shape is enough for the slow interpreter and for software graphics drivers: the mixed ones hold the others.
+  // One timestep per shape is enough for the slow interpreter and for software graphics drivers, the mixed ones hold the others; and the largest shape is left to the cpu.
   const told = goldenCases.filter(
-    ([name, time]) => backend.name === 'cpu' || time === 't_mixed' || name === 'long',
+    ([name, time]) =>
+      backend.name === 'cpu' || (time === 't_mixed' && name !== 'tall24x16') || name === 'long',
   );
   test.each(told)('agrees with diffusers on SD1: %s, %s', async (name, time) => {
     const sample = given(tiny.results, `${name}.x`);

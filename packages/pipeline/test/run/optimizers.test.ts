@@ -28,14 +28,11 @@ describe.each(all.map((optimizer) => [optimizer.recipe.name, optimizer] as const
   (name, optimizer) => {
     it('a run goes on as it would have, once it is resumed', async () => {
       const described = stem.optimizer(optimizer).data(pictures).accumulate(2);
-      const whole = await using(described.build(), async (run) => ({
-        reports: await reports(run, 4),
-        trained: await trained(run),
-      }));
       const logDir = join(folder, name);
-      await using(described.build({ logDir }), async (run) => {
-        await reports(run, 2);
+      const whole = await using(described.build({ logDir }), async (run) => {
+        const first = await reports(run, 2);
         await run.saveState();
+        return { reports: [...first, ...(await reports(run, 2))], trained: await trained(run) };
       });
       await using(described.build({ logDir, resume: true }), async (run) => {
         expect(await run.resume()).toBe(2);
