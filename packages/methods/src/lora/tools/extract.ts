@@ -2,7 +2,7 @@
 import { clipTextLayers, findNonFinite, readFloat32, unetLayers } from '@sdft/models';
 import type { Layer as LayerInfo } from '@sdft/models';
 import type { Base } from '@sdft/pipeline';
-import { type Backend, UserError, type Weight } from '@sdft/tensor';
+import { type Backend, internal, UserError, type Weight } from '@sdft/tensor';
 import { isSpatial, kernelOf, matrixOf } from '../algorithms/algorithm.ts';
 import type { LearnedLayer } from '../files/network.ts';
 import { floats, type Layers } from '../files/writeNetwork.ts';
@@ -49,13 +49,14 @@ export async function extractLora(
   { rank, convRank, clampQuantile, minDiff, backend, onLayer }: ExtractOptions,
 ): Promise<Extracted> {
   checkKinds(base, tuned);
+  const differences = largestDifferences(base, tuned);
   const all = [...unetLayers(base.unet), ...clipTextLayers(base.textEncoder)];
   const set = convRank === undefined ? 'attn-mlp' : 'attn-mlp-conv';
   const targets = layersAt(targetGlobs(set, true))(all);
   const isText = ({ path }: LayerInfo): boolean => path.startsWith('text_encoder.');
   const sameText = targets
     .filter(isText)
-    .every(({ path }) => largest(differenceAt(base, tuned, `${path}.weight`)) <= minDiff);
+    .every(({ path }) => differences.get(`${path}.weight`)! <= minDiff);
   const wanted = targets.filter((layer) => !(sameText && isText(layer)));
   const singular = new LargestSingular(backend);
   const layers = new Map<string, LearnedLayer>();
@@ -77,8 +78,8 @@ export async function extractLora(
   if (whole === 0)
     throw new UserError(`${tuned.name}: is the same as ${base.name} in all layers that a LoRA has`);
   const covered = new Set(wanted.map(({ path }) => `${path}.weight`));
-  const others = [...base.weights.keys()].filter(
-    (name) => !covered.has(name) && largest(differenceAt(base, tuned, name)) > 0,
+  const others = [...differences].flatMap(([name, most]) =>
+    most > 0 && !covered.has(name) ? [name] : [],
   );
   return { layers, kept: kept / whole, sameText, others };
 }
@@ -135,23 +136,47 @@ function checkKinds(base: TunedModel, tuned: TunedModel): void {
         `${tuned.name}: ${name} is ${other ? `[${other.shape.join(', ')}]` : 'missing'}, in ${base.name} it is [${weight.shape.join(', ')}]: it was not made from this base`,
       );
   }
-  for (const { name, weights } of [base, tuned]) {
-    const [broken] = findNonFinite(weights);
-    if (broken)
-      throw new UserError(
-        `${name}: ${broken.name} holds ${broken.count} numbers that are not finite`,
-      );
+}
+
+/** By how much the numbers of each tensor differ at most. Models are larger than memory: each tensor is read once. Throws UserError where one holds numbers that are not finite. */
+function largestDifferences(base: TunedModel, tuned: TunedModel): ReadonlyMap<string, number> {
+  const differences = new Map<string, number>();
+  for (const name of base.weights.keys()) {
+    const [from, to] = bothAt(base, tuned, name).map(readFloat32);
+    let most = 0;
+    // A loop of its own: of a thousand million numbers, calls for each would take a minute.
+    for (let at = 0; at < from!.length; at++) {
+      const difference = Math.abs(to![at]! - from![at]!);
+      // Not of two finite numbers.
+      if (!(difference < Infinity)) refuseNonFinite(base, tuned, name);
+      if (difference > most) most = difference;
+    }
+    differences.set(name, Math.fround(most));
   }
+  return differences;
+}
+
+/** Throws UserError naming the model. */
+function refuseNonFinite(base: TunedModel, tuned: TunedModel, tensor: string): never {
+  for (const { name, weights } of [base, tuned]) {
+    const [broken] = findNonFinite([[tensor, weights.get(tensor)!]]);
+    if (broken)
+      throw new UserError(`${name}: ${tensor} holds ${broken.count} numbers that are not finite`);
+  }
+  throw internal(`${tensor} is finite in both models`);
 }
 
 function differenceAt(base: TunedModel, tuned: TunedModel, name: string): Float32Array {
-  const [before, after] = [base, tuned].map(({ weights }) => weights.get(name) as Weight);
-  const from = readFloat32(before!);
-  return readFloat32(after!).map((value, i) => value - from[i]!);
+  const [from, to] = bothAt(base, tuned, name).map(readFloat32) as [Float32Array, Float32Array];
+  const difference = new Float32Array(from.length);
+  for (let i = 0; i < from.length; i++) difference[i] = to[i]! - from[i]!;
+  return difference;
 }
 
-const largest = (values: Float32Array): number =>
-  values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+const bothAt = (base: TunedModel, tuned: TunedModel, name: string): readonly [Weight, Weight] => [
+  base.weights.get(name)!,
+  tuned.weights.get(name)!,
+];
 
 const squares = (values: ArrayLike<number>): number => {
   let sum = 0;
