@@ -1,6 +1,6 @@
 /**
  * @file How fast the WebGPU backend's heavy kernels are on the device at hand, in every form that the planner may pick; each is held against the plain form first.
- * node --conditions=@sdft/source benchmarks/webgpu-kernels.ts [--seconds 55] [--only matmul] [--out FILE] [--strict]
+ * node --conditions=@sdft/source benchmarks/webgpu-kernels.ts [--seconds 55] [--only matmul] [--out FILE] [--peak GFLOPS] [--strict]
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
@@ -17,6 +17,8 @@ const { values } = parseArgs({
     /** Part of the names of the jobs to run. */
     only: { type: 'string', default: '' },
     out: { type: 'string' },
+    /** GFLOP/s that the processor reaches otherwise, of which the results give their share: what a good library does of a product of f32, measured beside. */
+    peak: { type: 'string' },
     /** With the checks that Dawn makes by default. */
     strict: { type: 'boolean', default: false },
   },
@@ -29,6 +31,8 @@ export interface Result {
   readonly kernels: readonly string[];
   readonly milliseconds?: number;
   readonly gflops?: number;
+  /** Of `--peak`. */
+  readonly share?: number;
   /** ||result - plain|| / ||plain|| */
   readonly error?: number;
   readonly failure?: string;
@@ -50,7 +54,7 @@ mkdirSync(dirname(path), { recursive: true });
 const write = () =>
   writeFileSync(
     path,
-    `${JSON.stringify({ device: device.name, target, date: new Date().toISOString(), strict: values.strict, results }, null, 1)}\n`,
+    `${JSON.stringify({ device: device.name, target, date: new Date().toISOString(), strict: values.strict, ...(values.peak !== undefined && { peak: Number(values.peak) }), results }, null, 1)}\n`,
   );
 
 const bench = new Bench(device);
@@ -74,7 +78,8 @@ for (const job of jobs(target)) {
         const error = await bench.check(job, plan, pipelines, plain);
         const milliseconds = await bench.time(job, plan, pipelines);
         const gflops = flops(plan) / milliseconds / 1e6;
-        results.push({ ...row, milliseconds, gflops, error });
+        const share = values.peak === undefined ? {} : { share: gflops / Number(values.peak) };
+        results.push({ ...row, milliseconds, gflops, ...share, error });
         console.log(
           `  ${form.padEnd(34)} ${gflops.toFixed(gflops < 100 ? 1 : 0).padStart(8)} GFLOP/s ${milliseconds.toFixed(3).padStart(9)} ms  error ${error.toExponential(1)}${picked ? '  <- picked' : ''}`,
         );

@@ -20,6 +20,8 @@ export interface Variant {
   readonly failure?: string;
 }
 
+/** Milliseconds of a run that is not worth another. */
+const SLOW = 1000;
 const bytesOf = (storage: Storage): number => (storage === 'f16' ? 2 : 4);
 const padded = (bytes: number): number => Math.ceil(Math.max(bytes, 16) / 16) * 16;
 
@@ -245,7 +247,7 @@ sums[id.x] = sum;
     return Math.sqrt(difference / (norm || 1));
   }
 
-  /** Milliseconds of one run, the least of three passes. */
+  /** Milliseconds of one run, the least of three passes; of ten on a processor, whose cores others use too. */
   async time(job: Job, plan: Plan, pipelines: readonly GPUComputePipeline[]): Promise<number> {
     return this.guarded(async () => {
       const of = this.bindings(job, plan, 'result');
@@ -269,10 +271,11 @@ sums[id.x] = sum;
         return Number(end - begin) / 1e6 / count;
       };
       const once = await pass(1);
-      const wanted = this.software ? 300 : 12;
+      if (once > SLOW) return once;
+      const wanted = this.software ? 50 : 12;
       const count = Math.max(1, Math.min(200, Math.round(wanted / Math.max(once, 1e-3))));
       let best = Infinity;
-      for (let i = 0; i < 3; i++) best = Math.min(best, await pass(count));
+      for (let i = 0; i < (this.software ? 10 : 3); i++) best = Math.min(best, await pass(count));
       querySet.destroy();
       resolved.destroy();
       return best;

@@ -50,17 +50,20 @@ const nameOf = (form: Form): string =>
 function forms(target: Target, storage: Storage, wide: boolean): Form[] {
   if (target.kind === 'software')
     return [
-      [1, 2],
-      [2, 2],
-      [2, 4],
-      [4, 2],
-      [4, 4],
-    ].map(([groups, columns]) => ({
-      kind: 'broadcast',
-      groups: groups!,
-      columns: columns!,
-      parts: 1,
-    }));
+      ...(wide ? [{ kind: 'naive' } as const] : []),
+      ...[
+        [2, 2],
+        [4, 2],
+        [4, 4],
+      ].map(
+        ([groups, columns]): Form => ({
+          kind: 'broadcast',
+          groups: groups!,
+          columns: columns!,
+          parts: 1,
+        }),
+      ),
+    ];
   const plain = tiles.map(([tile]): Form => ({ kind: 'tiled', tile, parts: 1 }));
   const others: Form[] = wide
     ? [
@@ -211,9 +214,9 @@ function attentionJob(
     plain: () => plan('serial'),
     variants: [
       { form: 'planner', picked: true, plan: () => plan() },
-      ...(target.kind === 'gpu'
-        ? [{ form: 'tiled', picked: false, plan: () => plan('tiled') }]
-        : []),
+      target.kind === 'gpu'
+        ? { form: 'tiled', picked: false, plan: () => plan('tiled') }
+        : { form: 'serial', picked: false, plan: () => plan('serial') },
     ],
   };
 }
@@ -227,15 +230,15 @@ export function jobs(target: Target): Job[] {
   ];
   if (target.kind === 'software')
     return [
-      matmulJob(target, [512, 512, 512], 'f32'),
-      matmulJob(target, [1024, 1024, 1024], 'f32'),
+      matmulJob(target, [512, 512, 512], 'f32', { wide: true }),
+      matmulJob(target, [1024, 1024, 1024], 'f32', { wide: true }),
       matmulJob(target, [512, 512, 512], 'f32', { transposed: true }),
+      attentionJob(target, false, { batch: 1, length: 256, dim: 40 }, 'f32'),
+      attentionJob(target, true, { batch: 1, length: 256, dim: 40 }, 'f32'),
       convJob(target, 'forward', { n: 1, channels: 320, side: 32, kernel: 3 }, 'f32'),
       convJob(target, 'input', { n: 1, channels: 320, side: 32, kernel: 3 }, 'f32'),
       convJob(target, 'weight', { n: 1, channels: 320, side: 32, kernel: 3 }, 'f32'),
       convJob(target, 'forward', { n: 1, channels: 320, side: 32, kernel: 1 }, 'f32'),
-      attentionJob(target, false, { batch: 1, length: 256, dim: 40 }, 'f32'),
-      attentionJob(target, true, { batch: 1, length: 256, dim: 40 }, 'f32'),
     ];
   const storages: Storage[] = target.f16 ? ['f16', 'f32'] : ['f32'];
   return [

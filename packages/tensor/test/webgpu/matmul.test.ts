@@ -172,6 +172,7 @@ describe('the planner of products', () => {
       columns: 2,
       parts: 1,
     });
+    expect(form(square(1024), lavapipe)).toMatchObject({ groups: 4, columns: 4 });
     expect(form(square(512), { ...lavapipe, subgroups: undefined })).toEqual({ kind: 'naive' });
     expect(form(square(512), { ...lavapipe, subgroups: { min: 4, max: 8 } })).toEqual({
       kind: 'naive',

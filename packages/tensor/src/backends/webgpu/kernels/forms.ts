@@ -23,8 +23,10 @@ export type Form =
   | { readonly kind: 'tiled'; readonly tile: Tile; readonly parts: number }
   | { readonly kind: 'matrix'; readonly tile: MatrixTile; readonly parts: number };
 
-/** Rows and columns of a tile on a device that computes on the processor. Twice as many of both are no faster, and take lavapipe four times as long to compile. */
-const softwareSide = 16;
+/** Rows and columns of a tile on a device that computes on the processor. Twice as many of both take lavapipe four times as long to compile (a second or two), and make convolutions 1.4 to 1.7 times as fast, which pays for those of this many multiplications. */
+const LARGE_ON_SOFTWARE = 2 ** 29;
+const softwareSide = ({ batch, m, n, k }: Product): number =>
+  batch * m * n * k < LARGE_ON_SOFTWARE ? 16 : 32;
 /** Workgroups that a large processor works on at once. */
 const busy = 132;
 /** Tiles, and their speed against the fastest (measured on an H200: 39 TFLOP/s). */
@@ -92,8 +94,9 @@ export function formOf(product: Product, target: Target): Form {
   if (target.kind === 'software') {
     const size = fixedSubgroup(target);
     if (size === undefined || size > 16 || m * n < 16) return { kind: 'naive' };
-    const groups = Math.min(ceilDiv(softwareSide, size), ceilDiv(m, size));
-    const columns = Math.min(ceilDiv(softwareSide, size), ceilDiv(n, size));
+    const most = ceilDiv(softwareSide(product), size);
+    const groups = Math.min(most, ceilDiv(m, size));
+    const columns = Math.min(most, ceilDiv(n, size));
     const workgroups = batch * ceilDiv(m, groups * size) * ceilDiv(n, columns * size);
     // Eight workgroups keep the threads of a processor busy.
     const parts = divisions(product, target).find((p) => workgroups * p >= 8) ?? 1;
