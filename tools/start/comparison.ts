@@ -1,6 +1,15 @@
 /** @file The same prompts drawn by the base and with every run, on one page. */
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { heldOut } from '@sdft/nano';
 import type { Clock, Part } from './clock.ts';
 import { type places, prompts } from './folders.ts';
 import { run } from './program.ts';
@@ -9,12 +18,20 @@ import { run } from './program.ts';
 const WORD = 'outline';
 const PICTURES = 2;
 const SAMPLER_STEPS = 25;
-/** Prompts of the quick one: the first so many. */
-const QUICK_PROMPTS = 3;
-const QUICK_SAMPLER_STEPS = 10;
+/** Lines of the prompts that the quick one draws: single persons, which the base draws well. */
+const QUICK_LINES = [0, 3, 4, 6];
+const QUICK_SAMPLER_STEPS = 20;
+/** Of nano's held-out pictures the quick one takes one in so many to see what was forgotten. */
+const QUICK_HELD_OUT = 4;
 /** Seconds on two quiet cores: of a sampler step of one picture, and of opening the runs and measuring what each forgot. */
 const STEP_COST = 0.018;
 const START_COST = 20;
+
+/** What is drawn with each. */
+export function promptsOf(quick: boolean): string[] {
+  const lines = readFileSync(prompts, 'utf8').trimEnd().split('\n');
+  return quick ? QUICK_LINES.map((i) => lines[i]!) : lines;
+}
 
 /** What is compared, and what of it there is to do. */
 export function comparison(
@@ -22,8 +39,7 @@ export function comparison(
   { out, report }: ReturnType<typeof places>,
   quick: boolean,
 ): { part: Part; draw(clock: Clock, i: number, show: (text: string) => void): Promise<void> } {
-  const lines = readFileSync(prompts, 'utf8').trimEnd().split('\n');
-  const asked = quick ? lines.slice(0, QUICK_PROMPTS) : lines;
+  const asked = promptsOf(quick);
   const pictures = quick ? 1 : PICTURES;
   const steps = quick ? QUICK_SAMPLER_STEPS : SAMPLER_STEPS;
   const count = (runs.length + 1) * asked.length * pictures * steps;
@@ -32,6 +48,8 @@ export function comparison(
     async draw(clock, i, show) {
       const file = join(out, 'prompts.txt');
       writeFileSync(file, `${asked.join('\n')}\n`);
+      const some = quick ? join(out, 'held-out') : undefined;
+      if (some !== undefined) copySome(fileURLToPath(heldOut), some, QUICK_HELD_OUT);
       let last = performance.now();
       show('');
       await run(
@@ -39,6 +57,7 @@ export function comparison(
           ...['compare', ...runs.map(({ title, folder }) => `${title}=${folder}`)],
           ...['--prompts', file, '--word', WORD, '-n', `${pictures}`, '--steps', `${steps}`],
           ...['--title', quick ? 'Five methods, in short' : 'Five methods, 25 pictures'],
+          ...(some === undefined ? [] : ['--held-out', some]),
           ...['--out', report, ...(existsSync(report) ? ['--force'] : [])],
         ],
         {
@@ -54,4 +73,13 @@ export function comparison(
       );
     },
   };
+}
+
+/** Of a folder's pictures one in `every`, with its caption, into another folder. */
+function copySome(from: string, to: string, every: number): void {
+  mkdirSync(to, { recursive: true });
+  const pictures = readdirSync(from).filter((name) => name.endsWith('.png'));
+  for (const name of pictures.sort().filter((_, i) => i % every === 0))
+    for (const file of [name, name.replace(/png$/, 'txt')])
+      copyFileSync(join(from, file), join(to, file));
 }

@@ -8,7 +8,8 @@ import { parseRecipe, type Recipe, recipeFromYaml } from '@sdft/methods';
 import { afterAll, describe, expect, test } from 'vitest';
 import { readArguments } from '../start/arguments.ts';
 import { Clock, span } from '../start/clock.ts';
-import { found, places, prompts, savedStep, validationLosses } from '../start/folders.ts';
+import { promptsOf } from '../start/comparison.ts';
+import { found, places, savedStep, validationLosses } from '../start/folders.ts';
 import { methods } from '../start/methods.ts';
 import { actionFor, askedText } from '../start/plan.ts';
 import { progressIn } from '../start/program.ts';
@@ -157,8 +158,30 @@ describe('the recipes', () => {
   });
 
   test('ten prompts, each with the place of the word', () => {
-    const lines = readFileSync(prompts, 'utf8').trimEnd().split('\n');
+    const lines = promptsOf(false);
     expect(lines).toHaveLength(10);
     for (const line of lines) expect(line).toMatch(/^a \{\} drawing of \S/);
+  });
+
+  test('the quick one draws four of them, and nobody on a horse', () => {
+    const lines = promptsOf(true);
+    expect(lines).toHaveLength(4);
+    for (const line of lines) {
+      expect(promptsOf(false)).toContain(line);
+      expect(line).not.toContain('horse');
+    }
+  });
+
+  test.each(methods)('$name: what the quick one changes is sound', ({ name, quick }) => {
+    const file = recipe(name);
+    const read = recipeFromYaml(readFileSync(file, 'utf8'), file) as Recipe;
+    const { 'validation.every': every, 'optimizer.lr': lr, ...own } = quick;
+    const numbers = Object.fromEntries(Object.entries(own).map(([key, value]) => [key, +value]));
+    const changed = {
+      ...{ ...read, ...numbers, validation: { ...read.validation, every: +every! } },
+      ...(lr !== undefined && { optimizer: { ...read.optimizer, lr: +lr } }),
+    };
+    expect(parseRecipe(changed, file)).toMatchObject(numbers);
+    expect(numbers['steps']).toBeLessThan(read.steps!);
   });
 });
