@@ -6,6 +6,7 @@ import {
   hostArray,
   type HostArray,
   nullBackend,
+  planStep,
   reference,
   type Shape,
   silu,
@@ -161,6 +162,14 @@ describe('a graph with custom operations', () => {
     });
     const parts = split(graph);
     expect(parts.map(({ graph: { updates } }) => Object.keys(updates))).toEqual([[], ['s']]);
+  });
+  it('is planned for a card, without gpu.js', () => {
+    const { kernels, memory, dispatches } = planStep(network(custom));
+    const made = kernels.filter(({ kind }) => kind.startsWith('custom'));
+    expect(made.length).toBeGreaterThan(0);
+    expect(made.every(({ flops, bytes }) => flops > 0 && bytes > 0)).toBe(true);
+    expect(dispatches).toBeGreaterThan(planStep(network(plain)).dispatches);
+    expect(memory.activations).toBeGreaterThan(0);
   });
   it('is planned by null', async () => {
     const { memory } = await nullBackend.compile(network(custom), { weights });

@@ -1,5 +1,6 @@
 /** @file What the webgpu backend would do with a graph, on a device that need not be there: dispatches, bytes, operations, and the least time that they take. */
 import type { MemoryPlan } from '../../backend.ts';
+import type { KernelCall } from '../../custom/gpujs.ts';
 import type { Graph } from '../../graph/types.ts';
 import { memoryOf, prepare, programOf } from './backend.ts';
 import type { Target } from './kernel.ts';
@@ -78,7 +79,9 @@ export function planStep(
   { precision = 'f32', target = cardTarget }: { precision?: Precision; target?: Target } = {},
 ): StepPlan {
   const prepared = prepare(graph, target, precision);
-  const program = programOf(prepared, target, { precision });
+  // No shader is run, so that none is made: in its place stands what tells custom operations apart. One counts as a floating-point operation an element.
+  const translate = ({ definition }: KernelCall): string => definition.source;
+  const program = programOf(prepared, target, { precision, translate });
   const rows = new Map<string, { codes: Set<string> } & Omit<KernelRow, 'codes' | 'kind'>>();
   for (const { kernel, operations: own } of program.steps) {
     const kind = kindOf(kernel.name);
