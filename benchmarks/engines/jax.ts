@@ -11,6 +11,8 @@ interface JaxArray {
   mul(other: JaxArray): JaxArray;
   add(other: JaxArray): JaxArray;
   data(): Promise<Float32Array>;
+  /** Submits what computes it. */
+  gpuBuffer(): Promise<GPUBuffer>;
   dispose(): void;
 }
 type Compute = (...operands: JaxArray[]) => JaxArray;
@@ -18,7 +20,7 @@ interface Jax {
   init(device: 'webgpu'): Promise<string[]>;
   defaultDevice(device: 'webgpu'): string;
   jit(compute: Compute): Compute;
-  blockUntilReady(array: JaxArray): Promise<JaxArray>;
+  getWebGPUDevice(): GPUDevice;
   readonly numpy: {
     array(data: Float32Array): JaxArray;
     matmul(a: JaxArray, b: JaxArray): JaxArray;
@@ -62,13 +64,17 @@ export const prepare: Prepare = async ({ name, operands }, numbers) => {
   );
   let last: JaxArray | undefined;
   return {
-    run: () => {
+    run: async () => {
       last?.dispose();
       last = compiled(...arrays.map((array) => array.ref));
+      // An array that nobody asks for is not computed.
+      await last.ref.gpuBuffer();
     },
-    done: async () => {
-      await jax.blockUntilReady(last!);
-    },
+    done: () =>
+      jax
+        .getWebGPUDevice()
+        .queue.onSubmittedWorkDone()
+        .then(() => undefined),
     result: () => last!.ref.data(),
     dispose: () => {
       for (const array of [...arrays, last]) array?.dispose();

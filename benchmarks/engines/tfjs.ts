@@ -13,6 +13,7 @@ interface Tf {
   ready(): Promise<void>;
   backend(): {
     readonly queue: { onSubmittedWorkDone(): Promise<void> };
+    readonly commandEncoder: GPUCommandEncoder | null;
     endComputePassEncoder(): void;
     submitQueue(): void;
   };
@@ -86,9 +87,11 @@ export const prepare: Prepare = async ({ name, operands, result }, numbers) => {
     },
     done: async () => {
       const backend = tf.backend();
-      // It submits every fifteenth operation by itself.
-      backend.endComputePassEncoder();
-      backend.submitQueue();
+      // It submits every fifteenth operation by itself; then there is nothing left to submit.
+      if (backend.commandEncoder) {
+        backend.endComputePassEncoder();
+        backend.submitQueue();
+      }
       await backend.queue.onSubmittedWorkDone();
     },
     result: () => (result.length === 4 ? tf.transpose(last!, [0, 3, 1, 2]) : last!).data(),

@@ -151,6 +151,15 @@ describe('no kernel', () => {
     ]);
   });
 
+  it('has no idle workgroups where one row cannot hold them all', () => {
+    const size = 2 * 3 * gpu.workgroupSize * 2 ** 15;
+    const graph = trace((t) => ({ outputs: { y: t.input('x', [size]).exp() } }));
+    const [x, y] = programOf(graph, gpu).steps[0]!.kernel.workgroups;
+    expect(y).toBeGreaterThan(1);
+    // As many as make the rows equally long.
+    expect(x * y - size / Math.min(256, gpu.workgroupSize)).toBeLessThan(y);
+  });
+
   it('is bound to one tensor twice', () => {
     const graph = trace((t) => {
       const x = t.input('x', [1, 8, 8]);

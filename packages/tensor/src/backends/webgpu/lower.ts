@@ -254,8 +254,9 @@ class Lowerer implements Lowering, Source {
     return this.#translate(callOf(this.node(id) as CustomNode, this.#graph));
   }
   grid(workgroups: number): [number, number] {
-    const x = Math.min(workgroups, this.target.workgroups);
-    return [x, Math.ceil(workgroups / x)];
+    // Rows of one length, so that one group too many for a row does not make a second row of idle ones.
+    const y = Math.max(1, Math.ceil(workgroups / this.target.workgroups));
+    return [Math.ceil(workgroups / y), y];
   }
 
   pushPlan(
