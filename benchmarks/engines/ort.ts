@@ -48,7 +48,7 @@ const nodes: Readonly<Record<CaseName, readonly Node[]>> = {
       integers: { kernel_shape: [3, 3], pads: [1, 1, 1, 1] },
     },
   ],
-  // Its MultiHeadAttention is wrong by 1.6e-2 on lavapipe, where ONNX Runtime on the processor agrees with the other engines to 5e-7.
+  // Its MultiHeadAttention is wrong by 1.6e-2 on lavapipe, where ONNX Runtime on the processor agrees with sdft and jax-js to 5e-7.
   attention: [
     ...['q', 'k', 'v'].flatMap((x): Node[] => [
       { op: 'Reshape', inputs: [x, 'heads'], output: `${x} split` },
