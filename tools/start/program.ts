@@ -5,7 +5,10 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { passSignals, statusOf } from '../../packages/cli/bin/child.mjs';
 
-const sdft = join(fileURLToPath(new URL('../..', import.meta.url)), 'packages/cli/bin/sdft.mjs');
+const root = fileURLToPath(new URL('../..', import.meta.url));
+const sdft = join(root, 'packages/cli/bin/sdft.mjs');
+/** One command after the other keeps what Node makes of the sources. */
+const env = { NODE_COMPILE_CACHE: join(root, '.cache/compile'), ...process.env };
 
 /** A command that ended with another status than 0; its message is what the command said to people. */
 export class CommandFailed extends Error {
@@ -42,6 +45,7 @@ export async function run(
 ): Promise<void> {
   const child = spawn(process.execPath, ['--conditions=@sdft/source', sdft, ...args, '--json'], {
     stdio: ['ignore', 'pipe', 'pipe'],
+    env,
   });
   const release = passSignals(child);
   const said: string[] = [];
