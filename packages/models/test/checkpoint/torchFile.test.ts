@@ -152,7 +152,8 @@ describe('malicious', () => {
           process.execPath,
           ...command,
         ],
-        { stdio: 'ignore' },
+        // Node itself would keep what it makes of the sources.
+        { stdio: 'ignore', env: { ...process.env, NODE_DISABLE_COMPILE_CACHE: '1' } },
       );
       const calls = readFileSync(log, 'utf8').split('\n');
       expect(calls.filter((call) => call.includes('execve(')).length).toBe(1);

@@ -42,4 +42,20 @@ describe('attention by subgroup matrices, emulated', () => {
     expectClose(dq!, wanted.dq, 'f16');
     expectClose(dk!, wanted.dk, 'f16');
   });
+
+  it('gives its result, not causal, of fewer keys than queries', async () => {
+    const target = { ...large, workgroupStorage: device.target.workgroupStorage };
+    const sizes = { queries: 69, keys: 40, dim: 8, valueDim: 16 };
+    const shape = { batch: 1, heads: 2, scale: 0.5, causal: false, ...sizes };
+    const { queries, keys, dim, valueDim } = shape;
+    const [q, k, v] = [queries * dim, keys * dim, keys * valueDim].map((n, i) =>
+      numbers(2 * n, i + 1, 'f16'),
+    );
+    const none = new Float64Array(2 * queries * valueDim);
+    const wanted = attention(shape, [q!.data, k!.data, v!.data, none]).out;
+    const plan = emulated(planAttention({ ...shape, storage }, target, 'matrix'));
+    const result = { storage: full, size: wanted.length };
+    const [out] = await runPlan(device, plan, [q!, k!, v!], [result]);
+    expectClose(out!, wanted, 'f16');
+  });
 });
