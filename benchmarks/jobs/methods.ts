@@ -6,7 +6,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { MemoryWatch, type Peaks } from '../measure/memory.ts';
 import { median } from '../measure/statistics.ts';
-import { cache, checkpointOf } from '../workload/models.ts';
+import { cache, checkpointOf, type ModelName } from '../workload/models.ts';
 import { writeRecord } from '../workload/record.ts';
 import { token } from '../workload/task.ts';
 import type { Figure, Job } from './job.ts';
@@ -14,19 +14,53 @@ import type { Figure, Job } from './job.ts';
 const size = { batch: 1, latents: 32 };
 const stepCount = 4;
 
-/** Commands of `sdft train`, with what each writes. */
-const commands: readonly {
+/** Of the project's own pictures, in place of a record. */
+const outline = (name: string): string =>
+  fileURLToPath(new URL(`../../packages/nano/outline/${name}`, import.meta.url));
+const pictures = ['--images', outline('train'), '--batch', '1', '--resolution'];
+const subject = ['--prompt', 'a photo of sks boy'];
+
+interface Command {
   readonly method: string;
+  /** Whether the new word stands in the prompts. */
+  readonly word?: boolean;
   readonly args: readonly string[];
   readonly out: string;
-}[] = [
+  /** Another base than the job's. */
+  readonly model?: ModelName;
+}
+
+/** Commands of `sdft train`, with what each writes. They replay a record, unless they name pictures. */
+const commands: readonly Command[] = [
   {
     method: 'textual-inversion',
+    word: true,
     args: ['--token', token, '--init', 'zeros', '--lr', '5e-4'],
     out: 'word.safetensors',
   },
   { method: 'hypernetwork', args: ['--lr', '1e-5'], out: 'hypernetwork.pt' },
   { method: 'lora', args: ['--rank', '8', '--lr', '1e-4'], out: 'lora.safetensors' },
+  {
+    method: 'pivotal',
+    word: true,
+    args: ['--token', token, '--init', 'zeros', '--rank', '8'],
+    out: 'pivotal.safetensors',
+  },
+  {
+    // A picture and one of its class in each step.
+    method: 'dreambooth',
+    args: [
+      ...[...pictures, '256', ...subject, '--class-prompt', 'a photo of a boy'],
+      ...['--class-images', outline('validation'), '--class-count', '10', '--over', 'lora'],
+    ],
+    out: 'subject.safetensors',
+  },
+  {
+    method: 'super-resolution',
+    model: 'x4-upscaler',
+    args: [...pictures, '256', ...subject],
+    out: 'upscaler',
+  },
   { method: 'full', args: ['--lr', '1e-5'], out: 'full' },
 ];
 
@@ -49,9 +83,14 @@ export const methods: Job = {
     const latents = model === 'tiny' ? 16 : size.latents;
     const samples: Record<string, Measured> = {};
     for (const command of commands) {
-      const word = command.method === 'textual-inversion';
-      const { record } = await writeRecord(checkpoint, { ...size, latents }, stepCount, { word });
-      const measured = await train(checkpoint, record, bench.threads, command);
+      // Another model that tries the harness out enlarges nothing.
+      if (bench.model !== undefined && command.model !== undefined) continue;
+      const { word = false, args } = command;
+      const base = command.model ? await checkpointOf(command.model, bench.log) : checkpoint;
+      const data = args.includes('--images')
+        ? []
+        : ['--replay', (await writeRecord(base, { ...size, latents }, stepCount, { word })).record];
+      const measured = await train(base, data, bench.threads, command);
       samples[command.method] = measured;
       bench.log(
         `${command.method}: ${measured.seconds.toFixed(2)} s a step, ${(measured.peaks.anonymous / 1e9).toFixed(2)} GB anonymous, ${(measured.peaks.all / 1e9).toFixed(2)} GB in all`,
@@ -76,9 +115,9 @@ export const methods: Job = {
 
 async function train(
   checkpoint: string,
-  record: string,
+  data: readonly string[],
   threads: number,
-  { method, args, out }: (typeof commands)[number],
+  { method, args, out }: Command,
 ): Promise<Measured> {
   const folder = mkdtempSync(join(cache, 'methods-'));
   try {
@@ -88,7 +127,7 @@ async function train(
       [
         '--conditions=@sdft/source',
         fileURLToPath(new URL('../../packages/cli/bin/sdft.mjs', import.meta.url)),
-        ...['train', method, '--base', checkpoint, '--replay', record, '--json'],
+        ...['train', method, '--base', checkpoint, ...data, '--json'],
         ...['--steps', String(stepCount), '--seed', '0', ...args, '--out', join(folder, out)],
       ],
       {
@@ -120,7 +159,7 @@ async function train(
       seconds: median(between.slice(-2)),
       untilFirst: (times[0]! - began) / 1000,
       peaks: watch.peaks(),
-      bytes: bytesUnder(join(folder, out)),
+      bytes: bytesUnder(folder),
       losses,
     };
   } finally {

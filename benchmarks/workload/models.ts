@@ -10,7 +10,7 @@ import { initCheckpoint } from '@sdft/models/node';
  * blocks behind CLIP-L itself, whose 768 channels make them 37.5 million. No step runs the VAE.
  */
 function configsOf(name: ModelName): ModelConfigs {
-  if (name === 'sd15' || name === 'tiny') return architecture(name);
+  if (name === 'sd15' || name === 'x4-upscaler' || name === 'tiny') return architecture(name);
   const { unet, textEncoder, schedule } = architecture('sd15');
   const width = name === '34m' ? 64 : textEncoder.hiddenSize;
   return {
@@ -32,7 +32,7 @@ function configsOf(name: ModelName): ModelConfigs {
   };
 }
 
-export const modelNames = ['sd15', '34m', '34m-clip', 'tiny'] as const;
+export const modelNames = ['sd15', '34m', '34m-clip', 'x4-upscaler', 'tiny'] as const;
 export type ModelName = (typeof modelNames)[number];
 
 /** Throws UserError for a name that is none. */
@@ -45,7 +45,7 @@ export function modelNamed(name: string): ModelName {
 
 export const cache = fileURLToPath(new URL('../.cache/', import.meta.url));
 
-/** The folder of a model, written now if it is not there yet (sd15: 4.3 GB). */
+/** The folder of a model, written now if it is not there yet (sd15: 4.3 GB, x4-upscaler: 3.5 GB). */
 export async function checkpointOf(name: ModelName, log: (text: string) => void): Promise<string> {
   const path = `${cache}${name}`;
   if (!existsSync(path)) {
