@@ -43,7 +43,7 @@ const commands: readonly Command[] = [
   {
     method: 'pivotal',
     word: true,
-    args: ['--token', token, '--init', 'zeros', '--rank', '8'],
+    args: ['--token', token, '--init', 'zeros', '--inversion-steps', '2', '--rank', '8'],
     out: 'pivotal.safetensors',
   },
   {
