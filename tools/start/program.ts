@@ -2,10 +2,9 @@
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
 import { passSignals, statusOf } from '../../packages/cli/bin/child.mjs';
+import { root } from './folders.ts';
 
-const root = fileURLToPath(new URL('../..', import.meta.url));
 const sdft = join(root, 'packages/cli/bin/sdft.mjs');
 /** One command after the other keeps what Node makes of the sources. */
 const env = { NODE_COMPILE_CACHE: join(root, '.cache/compile'), ...process.env };

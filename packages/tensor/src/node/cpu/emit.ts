@@ -1,6 +1,7 @@
 /** @file Collects the nodes and constants of an ONNX model while a graph is lowered. */
 import { createHash } from 'node:crypto';
 import type { AttributeValue, ElementType, OnnxInitializer, OnnxNode, OnnxValue } from './onnx.ts';
+import type { Packable } from './pack.ts';
 
 export type Name = string;
 interface NodeOptions {
@@ -18,8 +19,8 @@ export class Emitter {
   /** Reshapes by what they show, and from a reshape to what it shows. */
   readonly #reshapes = new Map<string, Name>();
   readonly #reshaped = new Map<Name, Name>();
-  /** Constants that an operator would gladly keep a rearranged copy of: how many bytes that takes, and what it is worth. */
-  readonly packable = new Map<Name, { readonly bytes: number; readonly gain: number }>();
+  /** Constants that an operator would gladly keep a rearranged copy of. */
+  readonly packable = new Map<Name, Packable>();
   /** Prefix of the names of the nodes being emitted: the layer, for profiles. */
   label = '';
 

@@ -16,6 +16,7 @@ import { type Biased, planBiases } from './fuse.ts';
 import type { Lowering, LowerRule, Size4, WeightSource } from './lowering.ts';
 import type { OnnxModel, OnnxNode, OnnxValue } from './onnx.ts';
 import { inOrder } from './order.ts';
+import { choosePacked } from './pack.ts';
 import { rules, scalarOf, unswapped } from './rules.ts';
 import { soonerReductions } from './sooner.ts';
 import { bytesInTiles, kernelsInTiles } from './winograd.ts';
@@ -237,20 +238,6 @@ function withResults(nodes: readonly OnnxNode[], sources: ReadonlyMap<Name, Name
     })),
     ...copies,
   ];
-}
-
-/** Those worth most by the byte, as many as fit into `budget` bytes. */
-export function choosePacked(candidates: Emitter['packable'], budget: number): ReadonlySet<Name> {
-  const chosen = new Set<Name>();
-  let left = budget;
-  for (const [name, { bytes }] of [...candidates].sort(
-    ([, a], [, b]) => b.gain - a.gain || a.bytes - b.bytes,
-  )) {
-    if (bytes > left) continue;
-    left -= bytes;
-    chosen.add(name);
-  }
-  return chosen;
 }
 
 /** ONNX Runtime computes every node of a model, needed or not. */

@@ -5,6 +5,7 @@
 import type { ConvAttributes, Graph } from '../../graph/types.ts';
 import type { Emitter, Name } from './emit.ts';
 import type { Size4 } from './lowering.ts';
+import { choosePacked, type Packable } from './pack.ts';
 
 type Matrix = readonly (readonly number[])[];
 
@@ -63,7 +64,7 @@ export function kernelsInTiles(
   live: readonly boolean[],
   budget: number,
 ): ReadonlySet<string> {
-  const pixels = new Map<string, { readonly kernel: Size4; count: number }>();
+  const candidates = new Map<string, Packable>();
   nodes.forEach((node, id) => {
     if (!live[id] || (node.op !== 'conv2d' && node.op !== 'conv2dGradInput')) return;
     const weight = nodes[node.inputs[1]!]!;
@@ -71,19 +72,11 @@ export function kernelsInTiles(
     const kernel = weight.shape as unknown as Size4;
     const [n, channels, h, w] = node.shape as unknown as Size4;
     if (!isFasterInTiles([n, channels, h, w], kernel, node.attrs)) return;
-    const entry = pixels.get(weight.attrs.name) ?? { kernel, count: 0 };
-    entry.count += n * h * w;
-    pixels.set(weight.attrs.name, entry);
+    const { name } = weight.attrs;
+    const gain = (candidates.get(name)?.gain ?? 0) + n * h * w;
+    candidates.set(name, { bytes: bytesInTiles(kernel), gain });
   });
-  const chosen = new Set<string>();
-  let left = budget;
-  for (const [name, { kernel }] of [...pixels].sort(([, a], [, b]) => b.count - a.count)) {
-    const bytes = bytesInTiles(kernel);
-    if (bytes > left) continue;
-    left -= bytes;
-    chosen.add(name);
-  }
-  return chosen;
+  return choosePacked(candidates, budget);
 }
 
 /** [O,C,3,3] -> [16,O,C] */
