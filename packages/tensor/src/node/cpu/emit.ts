@@ -1,7 +1,7 @@
 /** @file Collects the nodes and constants of an ONNX model while a graph is lowered. */
 import { createHash } from 'node:crypto';
 import type { AttributeValue, ElementType, OnnxInitializer, OnnxNode, OnnxValue } from './onnx.ts';
-import type { Packable } from './pack.ts';
+import type { Packable } from './copies.ts';
 
 export type Name = string;
 interface NodeOptions {

@@ -16,7 +16,7 @@ import { type Biased, planBiases } from './fuse.ts';
 import type { Lowering, LowerRule, Size4, WeightSource } from './lowering.ts';
 import type { OnnxModel, OnnxNode, OnnxValue } from './onnx.ts';
 import { inOrder } from './order.ts';
-import { choosePacked } from './pack.ts';
+import { choosePacked } from './copies.ts';
 import { rules, scalarOf, unswapped } from './rules.ts';
 import { soonerReductions } from './sooner.ts';
 import { bytesInTiles, kernelsInTiles } from './winograd.ts';

@@ -5,7 +5,7 @@
 import type { ConvAttributes, Graph } from '../../graph/types.ts';
 import type { Emitter, Name } from './emit.ts';
 import type { Size4 } from './lowering.ts';
-import { choosePacked, type Packable } from './pack.ts';
+import { choosePacked, type Packable } from './copies.ts';
 
 type Matrix = readonly (readonly number[])[];
 
