@@ -73,7 +73,7 @@ const init = 'flat';
 const rank = 8;
 
 /** 25 pictures make five batches: no side ends an epoch with a smaller one. */
-const common = { batch: 5, weightDecay: 0.01, schedule: 'cosine', clip: 1 } as const;
+const common = { steps: 100, batch: 5, weightDecay: 0.01, schedule: 'cosine', clip: 1 } as const;
 
 /** What all scripts of diffusers are told. Adam's other settings are the same by default: 0.9, 0.999, 1e-8. */
 const script = (
@@ -100,7 +100,7 @@ export const methods: readonly Method[] = [
     name: 'full',
     title: 'Full fine-tuning of the U-Net',
     theirProgram: 'diffusers text_to_image/train_text_to_image.py',
-    settings: { ...common, steps: 50, lr: 1e-4 },
+    settings: { ...common, lr: 1e-4 },
     also: '',
     template: caption('{caption}'),
     opens: 'base',
@@ -123,7 +123,7 @@ export const methods: readonly Method[] = [
     name: 'lora',
     title: 'LoRA',
     theirProgram: 'diffusers dreambooth/train_dreambooth_lora.py',
-    settings: { ...common, steps: 50, lr: 1e-3 },
+    settings: { ...common, lr: 1e-3 },
     also: `rank ${rank}, attention layers`,
     template: prompt,
     opens: 'lora',
@@ -145,7 +145,7 @@ export const methods: readonly Method[] = [
     name: 'dreambooth',
     title: 'DreamBooth with prior preservation',
     theirProgram: 'diffusers dreambooth/train_dreambooth.py',
-    settings: { ...common, steps: 50, lr: 5e-5 },
+    settings: { ...common, lr: 5e-5 },
     also: `${classCount} class pictures, prior weight 1`,
     template: prompt,
     opens: 'base',
@@ -176,7 +176,7 @@ export const methods: readonly Method[] = [
     name: 'textual-inversion',
     title: 'Textual Inversion',
     theirProgram: 'diffusers textual_inversion/textual_inversion.py',
-    settings: { ...common, steps: 50, lr: 2e-2, clip: 0 },
+    settings: { ...common, lr: 2e-2, clip: 0 },
     also: `one vector from "${init}", the script's templates for styles, half of the pictures mirrored`,
     template: 'style',
     nameBefore: init,
@@ -202,7 +202,7 @@ export const methods: readonly Method[] = [
     name: 'hypernetwork',
     title: 'Hypernetwork',
     theirProgram: 'A1111 modules/hypernetworks, train_hypernetwork',
-    settings: { ...common, steps: 50, lr: 1e-3, schedule: 'constant', clip: 0 },
+    settings: { ...common, lr: 1e-3, schedule: 'constant', clip: 0 },
     also: 'layers 1, 2, 1, linear, Normal; latents sampled once',
     template: caption('{caption}'),
     opens: 'hypernetwork',

@@ -3,6 +3,7 @@ import { median } from '../measure/statistics.ts';
 import {
   asGood,
   deviation,
+  type Evaluation,
   mean,
   type MethodResult,
   type Results,
@@ -23,34 +24,72 @@ export function withLearning(page: string, results: Results): string {
 
 export const learningText = (results: Results): string =>
   [
-    `Measured on ${results.date.slice(0, 10)}: ${results.machine.cpu}, ${results.machine.physicalCores} cores, each side on ${results.threads === 1 ? 'one thread' : `${results.threads} threads`}, ${Object.entries(
-      results.versions,
-    )
-      .map(([name, version]) => `${name} ${version}`)
-      .join(', ')}.`,
+    about(results),
     lossTable(results.methods),
+    scoreTable(results.methods),
     costTable(results.methods),
     settingsTable(results.methods),
   ].join('\n\n');
+
+function about({ date, machine, threads, versions, methods }: Results): string {
+  const busy = methods.flatMap(({ pairs }) => pairs.flatMap(({ busyCores }) => busyCores));
+  const programs = Object.entries(versions).map(([name, version]) => `${name} ${version}`);
+  return [
+    `Measured on ${date.slice(0, 10)}: ${machine.cpu}, ${machine.physicalCores} cores, each side on ${threads === 1 ? 'one thread' : `${threads} threads`}, ${programs.join(', ')}.`,
+    `Other programs kept ${median(busy).toFixed(1)} cores busy (median; at most ${Math.max(...busy).toFixed(1)}).`,
+  ].join(' ');
+}
 
 const side = ({ pairs }: MethodResult, name: 'ours' | 'theirs', key: keyof Trained): number[] =>
   pairs.map((pair) => pair[name][key]);
 
 function lossTable(methods: readonly MethodResult[]): string {
-  const shown = (values: readonly number[]): string =>
-    mean(values).toFixed(4) + (values.length > 1 ? ` ± ${deviation(values).toFixed(4)}` : '');
   const words = { true: 'yes', false: 'NO', undefined: 'one seed cannot tell' };
   return table(
-    ['method', 'seeds', 'before', 'theirs', 'ours', 'ours no worse'],
+    ['method', 'seeds', 'validation loss: before', 'theirs', 'ours', 'ours no worse'],
     methods.map((method) => [
       method.title,
       method.pairs.map(({ seed }) => seed).join(', '),
-      method.validationLossBefore.toFixed(4),
-      shown(side(method, 'theirs', 'validationLoss')),
-      shown(side(method, 'ours', 'validationLoss')),
+      ...threeOf(method, 'validationLoss', 4),
       words[`${asGood(method)}`],
     ]),
   );
+}
+
+/** Shares in percent. */
+const scoreTable = (methods: readonly MethodResult[]): string =>
+  table(
+    [
+      'method',
+      ...['style, %', 'concept, %', 'diversity'].flatMap((head) => [
+        `${head}: before`,
+        'theirs',
+        'ours',
+      ]),
+    ],
+    methods.map((method) => [
+      method.title,
+      ...threeOf(method, 'style', 0, 100),
+      ...threeOf(method, 'concept', 0, 100),
+      ...threeOf(method, 'diversity', 3),
+    ]),
+  );
+
+/** A figure before, and of both sides; the latter with their deviations over the seeds. */
+function threeOf(
+  method: MethodResult,
+  key: keyof Evaluation,
+  digits: number,
+  scale = 1,
+): [before: string, theirs: string, ours: string] {
+  const shown = (values: readonly number[]): string =>
+    (scale * mean(values)).toFixed(digits) +
+    (values.length > 1 ? ` ± ${(scale * deviation(values)).toFixed(digits)}` : '');
+  return [
+    shown([method.before[key]]),
+    shown(side(method, 'theirs', key)),
+    shown(side(method, 'ours', key)),
+  ];
 }
 
 function costTable(methods: readonly MethodResult[]): string {

@@ -1,4 +1,4 @@
-/** @file What both sides read, written once into a working folder. */
+/** @file What both sides read, written once into a working folder, and anew where it comes from another base. */
 import { execFileSync } from 'node:child_process';
 import {
   copyFileSync,
@@ -6,11 +6,13 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  rmSync,
   writeFileSync,
 } from 'node:fs';
 import { join, parse } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { model, outline } from '@sdft/nano';
+import { baseHash, filesHash } from '../../tools/start/folders.ts';
 import { caption, classCount, classPrompt, type Paths, resolution } from './methods.ts';
 
 const program = fileURLToPath(new URL('../../packages/cli/bin/sdft.mjs', import.meta.url));
@@ -20,15 +22,32 @@ const run = (...args: readonly string[]): unknown =>
     stdio: ['ignore', 'ignore', 'inherit'],
   });
 
+export interface Prepared {
+  readonly paths: Paths;
+  /** Kept-back pictures, each with a `.txt`. */
+  readonly keptBack: string;
+  /** Hash of all that is read, and of what it was made of. */
+  readonly inputs: string;
+  /** Hash of the base that it comes from. */
+  readonly base: string;
+}
+
+const classDrawing = [
+  ...['--prompt', classPrompt, '-n', `${classCount}`, '--seed', '0'],
+  ...['--steps', '25', '--cfg', '4', '--size', `${resolution}x${resolution}`],
+];
+
 /**
- * The base in float32 (as it is stored in float16, programs would differ in what they compute in), the pictures in the three layouts, and class pictures that the base drew.
+ * The base in float32 (as it is stored in float16, programs would differ in what they compute in), the pictures in the three layouts, and class pictures that the base drew. What lies there of another
+ * base, of other pictures, or broken off, is made anew.
  *
- * @returns the paths, and the folder with the kept-back pictures, each with a `.txt`
+ * @param note hears of that
  */
 export function prepare(
   work: string,
   theirs: { readonly diffusers: string; readonly webui: string },
-): { readonly paths: Paths; readonly keptBack: string } {
+  note: (text: string) => void,
+): Prepared {
   const paths = {
     ...theirs,
     base: join(work, 'base'),
@@ -39,16 +58,32 @@ export function prepare(
     class: join(work, 'class'),
     tools: fileURLToPath(new URL('../../tools/learning', import.meta.url)),
   };
-  mkdirSync(work, { recursive: true });
-  if (!existsSync(paths.base)) run('convert', fileURLToPath(model), paths.base, '--dtype', 'f32');
-  if (!existsSync(paths.class))
-    run(
-      ...['generate', '--base', paths.base, '--prompt', classPrompt, '-n', `${classCount}`],
-      ...['--seed', '0', '--steps', '25', '--cfg', '4', '--size', `${resolution}x${resolution}`],
-      ...['--out', paths.class],
-    );
-  writeFileSync(paths.template, `${caption('[filewords]')}\n`);
   const keptBack = join(work, 'kept-back');
+  const made = [
+    ...[paths.base, paths.plain, paths.captioned, paths.named, paths.class],
+    ...[paths.template, keptBack],
+  ];
+  const base = baseHash();
+  const mark = join(work, 'prepared.json');
+  const of = `${JSON.stringify({
+    ...{ base, class: classDrawing, caption: caption('[filewords]') },
+    pictures: [outline.train, outline.validation].map((url) => filesHash(fileURLToPath(url))),
+  })}\n`;
+  if (!existsSync(mark) || readFileSync(mark, 'utf8') !== of) {
+    if (made.some(existsSync))
+      note(`${work}: not prepared to its end, or of another base than ${base}; prepared anew`);
+    for (const path of [mark, ...made]) rmSync(path, { recursive: true, force: true });
+    mkdirSync(work, { recursive: true });
+    make(paths, keptBack);
+    writeFileSync(mark, of);
+  }
+  return { paths, keptBack, base, inputs: filesHash(mark, ...made) };
+}
+
+function make(paths: Paths, keptBack: string): void {
+  run('convert', fileURLToPath(model), paths.base, '--dtype', 'f32');
+  run('generate', '--base', paths.base, ...classDrawing, '--out', paths.class);
+  writeFileSync(paths.template, `${caption('[filewords]')}\n`);
   const shown = picturesOf(fileURLToPath(outline.train));
   copyPictures(shown, paths.plain);
   copyPictures(shown, paths.captioned);
@@ -58,7 +93,6 @@ export function prepare(
     JSON.stringify({ file_name: parse(file).base, text: caption(subject) }),
   );
   writeFileSync(join(paths.captioned, 'metadata.jsonl'), `${lines.join('\n')}\n`);
-  return { paths, keptBack };
 }
 
 interface Shown {

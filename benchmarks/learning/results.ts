@@ -3,10 +3,20 @@ import type { Machine } from '../report/machine.ts';
 import type { Settings } from './methods.ts';
 import type { Measured } from './side.ts';
 
-export interface Trained extends Measured {
-  /** Of the kept-back pictures, after the last step. */
+/** What a model is worth, whoever trained it. */
+export interface Evaluation {
+  /** Of the kept-back pictures. */
   readonly validationLoss: number;
+  /** Share of what is drawn that shows the wanted hand: 0..1. */
+  readonly style: number;
+  /** Share of what is drawn that shows what was asked for: 0..1. */
+  readonly concept: number;
+  /** How far apart the pictures of a prompt are: 0..2. */
+  readonly diversity: number;
 }
+
+/** After the last step. */
+export interface Trained extends Measured, Evaluation {}
 
 export interface Pair {
   readonly seed: number;
@@ -23,8 +33,8 @@ export interface MethodResult {
   readonly settings: Settings;
   readonly also: string;
   readonly captions: string;
-  /** Of the kept-back pictures, before the first step. */
-  readonly validationLossBefore: number;
+  /** Before the first step. */
+  readonly before: Evaluation;
   readonly pairs: readonly Pair[];
 }
 
@@ -34,6 +44,7 @@ export interface Results {
   readonly date: string;
   readonly commit: string;
   readonly machine: Machine;
+  /** Of each side. */
   readonly threads: number;
   readonly versions: Readonly<Record<string, string>>;
   readonly data: Readonly<Record<string, unknown>>;

@@ -1,164 +1,109 @@
 /** @file Trains by other programs and by sdft with the same settings, pair by pair, and measures what was learned. How: docs/benchmarks.md. */
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { Parts, SAMPLER } from '@sdft/compare/node';
+import { cpu } from '@sdft/methods';
 import { UserError } from '@sdft/tensor';
-import { busyCores, commit, machine } from '../report/machine.ts';
-import { lossOf } from './evaluate.ts';
-import { classCount, classPrompt, type Method, methods, ourRecipe, type Paths } from './methods.ts';
+import { commit, machine } from '../report/machine.ts';
+import { evaluate, look, type Measure, prompts } from './evaluate.ts';
+import { classCount, classPrompt, type Method, methods } from './methods.ts';
 import { withLearning } from './page.ts';
-import type { Task } from './ours.ts';
-import { prepare } from './prepare.ts';
-import type { MethodResult, Pair, Results } from './results.ts';
-import { type Measured, measured, stepsOfBar, stepsOfLines } from './side.ts';
+import { foldersOf, pairIn, type Place, trainPair } from './pairs.ts';
+import { type Prepared, prepare } from './prepare.ts';
+import type { Evaluation, MethodResult, Pair, Results } from './results.ts';
 
 const seeds = [0, 1, 2];
-/** Of each side. On a shared machine more wait for each other, and most of what is measured is how they do that. */
-const threads = 1;
 const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 const log = (text: string): void => console.error(text);
 
-const usage = `node --conditions=@sdft/source benchmarks/learning/run.ts --work DIR --python PATH --diffusers DIR --webui DIR [--method NAME] [--seed N] [--results]
+const usage = `node --conditions=@sdft/source benchmarks/learning/run.ts --work DIR --python PATH --diffusers DIR --webui DIR [--threads N] [--method NAME] [--seed N] [--results]
 
-  --work DIR       what was prepared, trained and measured; pairs that are in it are not measured again
+  --work DIR       what was prepared, trained and measured; what is in it is not done again, unless settings, threads, base or pictures are others now
   --python PATH    a Python with tools/learning/requirements.txt
   --diffusers DIR  huggingface/diffusers, as tools/learning/requirements.txt says
   --webui DIR      AUTOMATIC1111/stable-diffusion-webui v1.10.1
+  --threads N      of each side (1); more where the machine does nothing else: on a shared one, threads wait for each other, and most of what is measured is how they do that
   --method NAME    ${methods.map(({ name }) => name).join(', ')}; by default all
-  --seed N         by default ${seeds.join(', ')}
-  --results        evaluates what is there, writes results/learning.json and its part of docs/benchmarks.md`;
+  --seed N         ${seeds.join(', ')}; by default all
+  --steps N        tries it out with fewer steps; such figures mean nothing
+  --results        evaluates what was measured with these threads and steps, writes results/learning.json and its part of docs/benchmarks.md`;
 
-/** A pair before its results are evaluated. */
-interface TrainedPair {
-  readonly busyCores: readonly number[];
-  readonly theirs: Measured;
-  readonly ours: Measured;
-}
-
-interface Folders {
-  readonly pair: string;
-  readonly theirs: string;
-  readonly ours: string;
-  readonly measured: string;
-}
-
-function foldersOf(work: string, method: Method, seed: number): Folders {
-  const pair = join(work, method.name, `seed-${seed}`);
-  const inside = (name: string): string => join(pair, name);
-  return {
-    pair,
-    theirs: inside('theirs'),
-    ours: inside('ours'),
-    measured: inside('measured.json'),
-  };
-}
-
-async function train(method: Method, seed: number, work: string, paths: Paths, python: string) {
-  const folders = foldersOf(work, method, seed);
-  rmSync(folders.pair, { recursive: true, force: true });
-  for (const folder of [folders.theirs, folders.ours]) mkdirSync(folder, { recursive: true });
-  const env = {
-    ...process.env,
-    OMP_NUM_THREADS: `${threads}`,
-    MKL_NUM_THREADS: `${threads}`,
-    HF_HUB_OFFLINE: '1',
-    HF_HOME: join(work, 'huggingface'),
-    CUDA_VISIBLE_DEVICES: '',
-  };
-  const { steps } = method.settings;
-  const sides = {
-    theirs: () => {
-      const { args, result } = method.theirs(paths, seed, folders.theirs);
-      const stepOf = (text: string) => stepsOfBar(text, steps);
-      return measured([python, ...args], { steps, result, env, stepOf });
-    },
-    ours: () => {
-      const task: Task = { ...ourRecipe(method, paths, seed, folders.ours), threads };
-      const program = ['--conditions=@sdft/source', here('ours.ts')];
-      const command = [process.execPath, ...program, JSON.stringify(task)] as const;
-      return measured(command, {
-        steps: method.settings.steps,
-        result: task.result,
-        env,
-        stepOf: stepsOfLines,
-      });
-    },
-  };
-  const found: Partial<Record<keyof typeof sides, Measured>> = {};
-  const busy = [await busyCores()];
-  // Each side goes first in turn.
-  for (const side of seed % 2 === 0
-    ? (['theirs', 'ours'] as const)
-    : (['ours', 'theirs'] as const)) {
-    const of = (found[side] = await sides[side]());
-    busy.push(await busyCores());
-    log(
-      `${method.name}, seed ${seed}, ${side}: ${of.secondsPerStep.toFixed(3)} s a step, ${of.whole.toFixed(0)} s in all, ${(of.peakAnonymous / 1e9).toFixed(2)} GB`,
-    );
-  }
-  writeFileSync(folders.measured, JSON.stringify({ busyCores: busy, ...found }));
-}
-
-async function evaluate(method: Method, work: string, paths: Paths, keptBack: string) {
+/** @returns what the scores rest on, beside the result */
+async function evaluated(place: Place, measure: Measure, method: Method) {
+  const { evaluation: before, about } = await evaluate(method, measure);
+  said(method, 'before', before);
   const pairs: Pair[] = [];
   for (const seed of seeds) {
-    const folders = foldersOf(work, method, seed);
-    if (!existsSync(folders.measured)) continue;
-    const trained = JSON.parse(readFileSync(folders.measured, 'utf8')) as TrainedPair;
-    const { result: theirResult } = method.theirs(paths, seed, folders.theirs);
-    const { result: ourResult } = method.ours(paths, folders.ours);
-    const loss = (result: string) => lossOf(method, paths.base, keptBack, result);
-    pairs.push({
-      seed,
-      busyCores: trained.busyCores,
-      theirs: { validationLoss: await loss(theirResult), ...trained.theirs },
-      ours: { validationLoss: await loss(ourResult), ...trained.ours },
-    });
-    const { theirs, ours } = pairs.at(-1)!;
-    log(
-      `${method.name}, seed ${seed}: theirs ${theirs.validationLoss}, ours ${ours.validationLoss}`,
-    );
+    const trained = pairIn(place, method, seed);
+    if (!trained) continue;
+    const { theirs, ours } = foldersOf(place.work, method, seed);
+    const results = {
+      theirs: method.theirs(place.paths, seed, theirs).result,
+      ours: method.ours(place.paths, ours).result,
+    };
+    const of = async (side: keyof typeof results) => {
+      const { evaluation } = await evaluate(method, measure, results[side]);
+      said(method, `seed ${seed}, ${side}`, evaluation);
+      return { ...evaluation, ...trained[side] };
+    };
+    const { busyCores } = trained;
+    pairs.push({ seed, busyCores, theirs: await of('theirs'), ours: await of('ours') });
   }
   const { name, title, theirProgram, settings, also, template } = method;
-  const before = await lossOf(method, paths.base, keptBack);
-  log(`${name}: before ${before}`);
-  return {
-    ...{ method: name, title, theirProgram, settings, also },
-    captions: template,
-    validationLossBefore: before,
-    pairs,
-  } satisfies MethodResult;
+  const result: MethodResult = {
+    ...{ method: name, title, theirProgram, settings, also, captions: template },
+    ...{ before, pairs },
+  };
+  return { result, about };
 }
+
+const said = ({ name }: Method, what: string, evaluation: Evaluation): void =>
+  log(`${name}, ${what}: ${JSON.stringify(evaluation)}`);
 
 function versionsOf(python: string): Record<string, string> {
   const packages = ['torch', 'diffusers', 'transformers', 'peft', 'accelerate'];
   const script =
     'import json, platform, sys; from importlib.metadata import version; print(json.dumps({"python": platform.python_version(), **{n: version(n) for n in sys.argv[1:]}}))';
-  const said = execFileSync(python, ['-c', script, ...packages], { encoding: 'utf8' });
-  return { node: process.versions.node, ...(JSON.parse(said) as Record<string, string>) };
+  const text = execFileSync(python, ['-c', script, ...packages], { encoding: 'utf8' });
+  return { node: process.versions.node, ...(JSON.parse(text) as Record<string, string>) };
 }
 
-async function writeResults(work: string, paths: Paths, keptBack: string, python: string) {
-  const found: MethodResult[] = [];
-  for (const method of methods) found.push(await evaluate(method, work, paths, keptBack));
+async function writeResults(place: Place, asked: readonly Method[], { keptBack, base }: Prepared) {
+  const lacking = asked.filter((method) => !seeds.some((seed) => pairIn(place, method, seed)));
+  if (lacking.length > 0)
+    throw new UserError(
+      `${place.work}: no pair of ${lacking.map(({ name }) => name).join(', ')} with ${place.threads} threads and the settings, base and pictures of now: the same command without --results measures them`,
+    );
+  const { plain } = place.paths;
+  const measure: Measure = {
+    ...{ base: place.paths.base, keptBack, inputs: place.inputs, backend: cpu() },
+    shown: readdirSync(plain).map((name) => join(plain, name)),
+    parts: await Parts.open(join(place.work, 'evaluated')),
+  };
+  const found = [];
+  for (const method of asked) found.push(await evaluated(place, measure, method));
   const results: Results = {
     job: 'learning',
     about:
-      'the same training by other programs and by sdft, measured by sdft on pictures that were kept back',
+      'the same training by other programs and by sdft, measured by sdft on pictures that were kept back, and on what is drawn',
     date: new Date().toISOString(),
     commit: commit(),
     machine: machine(),
-    threads,
-    versions: versionsOf(python),
+    threads: place.threads,
+    versions: versionsOf(place.python),
     data: {
       base: 'packages/nano/model in float32',
+      baseHash: base,
       pictures: 'packages/nano/outline/train, 25',
       keptBack: 'packages/nano/outline/validation, 10, each at 8 timesteps',
       class: `"${classPrompt}", ${classCount}, drawn by sdft generate`,
+      drawn: { prompts, ...look, sampler: SAMPLER },
+      classifier: found[0]!.about,
     },
-    methods: found,
+    methods: found.map(({ result }) => result),
   };
   writeFileSync(here('../results/learning.json'), `${JSON.stringify(results, null, 2)}\n`);
   const page = here('../../docs/benchmarks.md');
@@ -172,23 +117,45 @@ async function main(): Promise<void> {
       python: { type: 'string' },
       diffusers: { type: 'string' },
       webui: { type: 'string' },
+      threads: { type: 'string', default: '1' },
       method: { type: 'string' },
       seed: { type: 'string' },
+      steps: { type: 'string' },
       results: { type: 'boolean', default: false },
     },
   });
   const { python, diffusers, webui } = values;
   if (!values.work || !python || !diffusers || !webui) throw new UserError(usage);
+  const threads = atLeast(1, '--threads', values.threads);
+  // A step's time is what lies between the ends of two.
+  const steps = values.steps === undefined ? undefined : atLeast(2, '--steps', values.steps);
+  const { method: name, seed } = values;
+  const chosen = methods.filter((method) => name === undefined || method.name === name);
+  if (chosen.length === 0) throw new UserError(`--method ${name}: there is no such method`);
+  const chosenSeeds = seeds.filter((one) => seed === undefined || `${one}` === seed);
+  if (chosenSeeds.length === 0) throw new UserError(`--seed ${seed}: not ${seeds.join(', ')}`);
+
   const work = resolve(values.work);
   const theirs = { diffusers: resolve(diffusers), webui: resolve(webui) };
-  const { paths, keptBack } = prepare(work, theirs);
-  if (values.results) return writeResults(work, paths, keptBack, python);
-  for (const seed of values.seed === undefined ? seeds : [Number(values.seed)])
-    for (const method of methods) {
-      if (values.method !== undefined && values.method !== method.name) continue;
-      if (existsSync(foldersOf(work, method, seed).measured)) continue;
-      await train(method, seed, work, paths, python);
-    }
+  const prepared = prepare(work, theirs, log);
+  const { paths, inputs } = prepared;
+  const place: Place = { work, paths, python, inputs, threads, note: log };
+  const asked = (some: readonly Method[]): Method[] =>
+    some.map((method) => ({
+      ...method,
+      settings: { ...method.settings, ...(steps !== undefined && { steps }) },
+    }));
+  if (values.results) return writeResults(place, asked(methods), prepared);
+  for (const one of chosenSeeds)
+    for (const method of asked(chosen))
+      if (!pairIn(place, method, one)) await trainPair(place, method, one);
+}
+
+function atLeast(least: number, flag: string, text: string): number {
+  const number = Number(text);
+  if (!Number.isInteger(number) || number < least)
+    throw new UserError(`${flag} ${text}: a whole number of at least ${least} is needed`);
+  return number;
 }
 
 try {

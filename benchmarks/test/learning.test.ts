@@ -1,8 +1,14 @@
 /** @file docs/benchmarks.md says what was measured. After a new measurement: benchmarks/learning/run.ts --results */
-import { readFileSync } from 'node:fs';
+import { mkdirSync, mkdtempDisposableSync, readFileSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { methods } from '../learning/methods.ts';
-import { withLearning } from '../learning/page.ts';
+import { filesHash } from '../../tools/start/folders.ts';
+import { askedOf } from '../learning/asked.ts';
+import { wordOf } from '../learning/evaluate.ts';
+import { type Method, methods } from '../learning/methods.ts';
+import { learningText, withLearning } from '../learning/page.ts';
+import { foldersOf, pairIn, type Place } from '../learning/pairs.ts';
 import { asGood, deviation, type MethodResult, type Results } from '../learning/results.ts';
 import { stepsOfBar, stepsOfLines } from '../learning/side.ts';
 
@@ -19,12 +25,12 @@ test('the page has the tables that the results make', () => {
 test('every method learned, on both sides, at three seeds, and ours no worse', () => {
   expect(results.methods.map(({ method }) => method)).toEqual(methods.map(({ name }) => name));
   for (const result of results.methods) {
-    const { validationLossBefore, pairs } = result;
+    const { before, pairs } = result;
     expect(pairs.map(({ seed }) => seed)).toEqual([0, 1, 2]);
     expect(asGood(result)).toBe(true);
     for (const { ours, theirs } of pairs)
       for (const { validationLoss } of [ours, theirs])
-        expect(validationLoss).toBeLessThan(validationLossBefore);
+        expect(validationLoss).toBeLessThan(before.validationLoss);
   }
 });
 
@@ -43,6 +49,75 @@ describe('no worse', () => {
     expect(asGood(result([0.31, 0.31, 0.31], [0.1, 0.2, 0.3]))).toBe(false);
     expect(asGood(result([0.1], [0.1]))).toBeUndefined();
   });
+});
+
+const common = { inputs: 'aa', threads: 1 };
+
+describe('what a pair was asked', () => {
+  const [method] = methods as [Method];
+
+  test('is another text where steps, threads, inputs or seed are others', () => {
+    const shorter = { ...method, settings: { ...method.settings, steps: 7 } };
+    const asked = askedOf(method, 0, common);
+    expect(askedOf({ ...method }, 0, { ...common })).toBe(asked);
+    const others = [
+      askedOf(shorter, 0, common),
+      askedOf(method, 0, { ...common, threads: 2 }),
+      askedOf(method, 0, { ...common, inputs: 'bb' }),
+      askedOf(method, 1, common),
+    ];
+    expect(new Set([asked, ...others]).size).toBe(5);
+    // A working folder may be moved.
+    expect(asked).not.toContain('"/');
+  });
+
+  test('decides whether a pair that is there counts', () => {
+    using folder = mkdtempDisposableSync(join(tmpdir(), 'learning-'));
+    const notes: string[] = [];
+    const place = { ...common, work: folder.path, note: (text: string) => notes.push(text) };
+    const inPlace = place as unknown as Place;
+    expect(pairIn(inPlace, method, 0)).toBeUndefined();
+    const { measured } = foldersOf(folder.path, method, 0);
+    mkdirSync(dirname(measured), { recursive: true });
+    writeFileSync(measured, JSON.stringify({ asked: askedOf(method, 0, common), busyCores: [0] }));
+    expect(pairIn(inPlace, method, 0)?.busyCores).toEqual([0]);
+    expect(notes).toEqual([]);
+    expect(pairIn({ ...inPlace, inputs: 'bb' }, method, 0)).toBeUndefined();
+    expect(notes).toEqual([expect.stringMatching(/seed 0: .*not counted/)]);
+  });
+
+  test('holds a hash that changes with any file', () => {
+    using folder = mkdtempDisposableSync(join(tmpdir(), 'learning-'));
+    mkdirSync(join(folder.path, 'unet'));
+    const write = (text: string) => writeFileSync(join(folder.path, 'unet/weights'), text);
+    write('old');
+    const hash = filesHash(folder.path);
+    expect(filesHash(join(folder.path, 'unet/weights'))).toBe(hash);
+    write('new');
+    expect(filesHash(folder.path)).not.toBe(hash);
+  });
+});
+
+test('prompts have the word that was taught, else the one of the captions', () => {
+  expect(wordOf({}, [], true)).toBe('outline');
+  expect(wordOf({ nameBefore: 'flat' }, [], true)).toBe('flat');
+  expect(wordOf({ nameBefore: 'flat' }, ['<outline>'], false)).toBe('<outline>');
+  expect(wordOf({ nameBefore: 'flat' }, [], false)).toBe('outline');
+});
+
+test('scores stand in the table as means and deviations', () => {
+  const of = (style: number) => ({ ...results.methods[0]!.pairs[0]!.ours, style });
+  const pair = (seed: number, theirs: number, ours: number) => ({
+    ...{ seed, busyCores: [0], theirs: of(theirs), ours: of(ours) },
+  });
+  const method = {
+    ...results.methods[0]!,
+    before: { validationLoss: 0.2, style: 0.05, concept: 0.3, diversity: 0.1 },
+    pairs: [pair(0, 0.4, 0.5), pair(1, 0.5, 0.7), pair(2, 0.6, 0.9)],
+  };
+  const text = learningText({ ...results, methods: [method] });
+  expect(text).toContain(`| ${method.title} | 5 | 50 ± 10 | 70 ± 20 | 30 | `);
+  expect(text).toContain('Other programs kept 0.0 cores busy (median; at most 0.0).');
 });
 
 test('steps are read from a bar and from lines', () => {

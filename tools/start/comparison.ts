@@ -1,37 +1,19 @@
 /** @file The same prompts drawn by the base and with every run, on one page. */
-import {
-  copyFileSync,
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  writeFileSync,
-} from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { heldOut } from '@sdft/nano';
 import type { Clock, Part } from './clock.ts';
-import { type places, prompts } from './folders.ts';
+import { PICTURES, promptsOf, SAMPLER_STEPS, WORD } from './drawing.ts';
+import type { places } from './folders.ts';
 import { run } from './program.ts';
 
-/** What prompts call the hand that is learned, where a run teaches no word of its own. */
-const WORD = 'outline';
-const PICTURES = 2;
-const SAMPLER_STEPS = 25;
-/** Lines of the prompts that the quick one draws: single persons, which the base draws well. */
-const QUICK_LINES = [0, 3, 4, 6];
 const QUICK_SAMPLER_STEPS = 20;
 /** Of nano's held-out pictures the quick one takes one in so many to see what was forgotten. */
 const QUICK_HELD_OUT = 4;
 /** Seconds on two quiet cores: of a sampler step of one picture, and of opening the runs and measuring what each forgot. */
 const STEP_COST = 0.018;
 const START_COST = 20;
-
-/** What is drawn with each. */
-export function promptsOf(quick: boolean): string[] {
-  const lines = readFileSync(prompts, 'utf8').trimEnd().split('\n');
-  return quick ? QUICK_LINES.map((i) => lines[i]!) : lines;
-}
 
 /** What is compared, and what of it there is to do. */
 export function comparison(

@@ -1,6 +1,6 @@
 /** @file What lies in the folders of the experiment. */
 import { createHash } from 'node:crypto';
-import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { model } from '@sdft/nano';
@@ -56,14 +56,20 @@ export function clear(...paths: readonly string[]): void {
   for (const path of paths) rmSync(path, { recursive: true, force: true });
 }
 
-/** SHA-256 of all files of the base model. */
-export function baseHash(): string {
-  const folder = fileURLToPath(model);
+/** Of the base model. */
+export const baseHash = (): string => filesHash(fileURLToPath(model));
+
+/** SHA-256 of all files of folders, and of single files, cut short. */
+export function filesHash(...paths: readonly string[]): string {
   const hash = createHash('sha256');
-  const files = readdirSync(folder, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile())
-    .map((entry) => join(entry.parentPath, entry.name))
-    .sort();
-  for (const file of files) hash.update(readFileSync(file));
+  for (const path of paths) for (const file of filesIn(path)) hash.update(readFileSync(file));
   return hash.digest('hex').slice(0, 16);
 }
+
+const filesIn = (path: string): string[] =>
+  statSync(path).isDirectory()
+    ? readdirSync(path, { recursive: true, withFileTypes: true })
+        .filter((entry) => entry.isFile())
+        .map((entry) => join(entry.parentPath, entry.name))
+        .sort()
+    : [path];

@@ -8,7 +8,7 @@ import { parseRecipe, type Recipe, recipeFromYaml } from '@sdft/methods';
 import { afterAll, describe, expect, test } from 'vitest';
 import { readArguments } from '../start/arguments.ts';
 import { Clock, span } from '../start/clock.ts';
-import { promptsOf } from '../start/comparison.ts';
+import { promptsOf } from '../start/drawing.ts';
 import { found, places, savedStep, validationLosses } from '../start/folders.ts';
 import { methods } from '../start/methods.ts';
 import { actionFor, askedText } from '../start/plan.ts';

@@ -144,8 +144,12 @@ function lookOf({ n, seed, steps, cfg, size }: ComparisonOptions, base: Base): L
   return { seeds: Array.from({ length: n }, (_, i) => seed + i), steps, cfg, width, height };
 }
 
-/** What draws a column, by content: not by names, which may come to mean something else. */
-async function contentOf(
+/**
+ * What draws a column, by content: not by names, which may come to mean something else.
+ *
+ * @param original the base that runs started from, and its hash
+ */
+export async function contentOf(
   { base, learned }: Drawer,
   original: Base,
   hash: string,
