@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { attention, grad, reference, trace, type Tracer } from '../../src/index.ts';
-import { queryChunks } from '../../src/node/cpu/attention.ts';
+import { headTiles, queryChunks } from '../../src/node/cpu/attention.ts';
 import { cpu } from '../../src/node/index.ts';
 import { compute, drawn, expectNear, f32, type Results } from './support/compute.ts';
 import { modelOf, operators } from './support/lowered.ts';
@@ -64,11 +64,14 @@ const graph = trace((t) => ({
 
 describe.for([
   // All queries at once, some at a time, one at a time.
-  { chunkBytes: 2 ** 26 },
-  { chunkBytes: 700 },
-  { chunkBytes: 1 },
-])('attention with chunks of $chunkBytes bytes', ({ chunkBytes }) => {
-  const backend = cpu({ threads: 1, chunkBytes });
+  { chunkBytes: 2 ** 26, tileBytes: 2 ** 26 },
+  { chunkBytes: 700, tileBytes: 0 },
+  { chunkBytes: 1, tileBytes: 0 },
+  // Some heads at a time, or one; of these also some queries.
+  { chunkBytes: 2 ** 26, tileBytes: 1000 },
+  { chunkBytes: 700, tileBytes: 500 },
+])('attention with chunks of $chunkBytes bytes, tiles of $tileBytes', (options) => {
+  const backend = cpu({ threads: 1, ...options });
   let both: Promise<[Results, Results]> | undefined;
   const results = () =>
     (both ??= Promise.all([
@@ -133,6 +136,29 @@ describe('NaN', () => {
       await fast.dispose();
     },
   );
+});
+
+describe('tiles of heads', () => {
+  const shape = { batch: 2, heads: 4, queries: 10, keys: 8 };
+  // One head: 10 * 8 scores of 4 bytes.
+  it.for([
+    { bytes: 2560, parts: 1 },
+    { bytes: 2559, parts: 2 },
+    { bytes: 1279, parts: 4 },
+    { bytes: 320, parts: 8 },
+    { bytes: 319, parts: 1 },
+    { bytes: Number.POSITIVE_INFINITY, parts: 1 },
+  ])('of $bytes bytes: $parts', ({ bytes, parts }) => {
+    expect(headTiles(bytes, shape)).toBe(parts);
+  });
+
+  it('are for operators with one thread only', () => {
+    const c = { name: 'self', ...shape, queries: 8, d: 2, dv: 2 };
+    const made = trace((t) => ({ outputs: { ...attended(t, c) } }));
+    const softmaxes = (threads: number) =>
+      operators(modelOf(made, { tileBytes: 512 }, { threads })).Softmax;
+    expect([softmaxes(1), softmaxes(2)]).toEqual([4, 1]);
+  });
 });
 
 describe('chunks of queries', () => {

@@ -28,6 +28,8 @@ export interface CpuOptions extends Partial<LowerOptions> {
   readonly shares?: number;
   /** Bytes of attention scores that a gradient holds at a time; by default 64 MiB: of 4096 queries and keys in 8 heads, an eighth. */
   readonly chunkBytes?: number;
+  /** Bytes of attention scores that a thread works on at a time where each operator has one thread; by default 512 KiB: with probabilities and gradients, what a core's cache holds. */
+  readonly tileBytes?: number;
   /** Updates of so many elements together are done by kernels of their own, in place; by default 2^20. */
   readonly kernelElements?: number;
   /** So are updates of so many states, however small, in one thread; by default 96: 32 tensors and what AdamW keeps of each. */
@@ -43,6 +45,7 @@ const MIB = 2 ** 20;
 const defaults = {
   packBytes: 640 * MIB,
   chunkBytes: 64 * MIB,
+  tileBytes: MIB / 2,
   kernelElements: 2 ** 20,
   kernelStates: 96,
   session: { prepacking: true, memoryPattern: false, arena: true },
@@ -99,6 +102,7 @@ async function compileOn(
     profile,
     packBytes = defaults.packBytes,
     chunkBytes = defaults.chunkBytes,
+    tileBytes = defaults.tileBytes,
     kernelElements = defaults.kernelElements,
     shares,
     onNotice,
@@ -114,6 +118,7 @@ async function compileOn(
     const { model, copiedBytes, session } = await load(runtime, spelled, source, {
       packBytes,
       chunkBytes,
+      tileBytes,
       threads,
       shares,
       session: {

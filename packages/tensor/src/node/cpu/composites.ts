@@ -29,16 +29,34 @@ function centredGradient(e: Emitter, g: Name, h: Name): Name {
   return e.node('Sub', [inner, e.node('Mul', [h, meanOver(e, e.node('Mul', [g, h]), [-1])])]);
 }
 
-const halves = (e: Emitter, x: Name): [Name, Name] =>
-  e.nodeWith(2, 'Split', [x], { attributes: { axis: -1, num_outputs: 2 } }) as [Name, Name];
+/** Both halves along the last axis. */
+const halves = (at: Lowering, id: NodeId): readonly [Name, Name] =>
+  at.halves(id) ??
+  (at.emit.nodeWith(2, 'Split', [at.value(id)], {
+    attributes: { axis: -1, num_outputs: 2 },
+  }) as [Name, Name]);
 
-/** dy (Phi(x) + x phi(x)), with z = x / sqrt(2): dy (1 + erf(z) + 2 z exp(-z z) / sqrt(pi)) / 2 */
-function geluGradient(e: Emitter, dy: Name, x: Name): Name {
+/** Phi(x) + x phi(x), the derivative of x Phi(x), with z = x / sqrt(2) and Phi(x) = (1 + erf(z)) / 2 */
+function geluSlope(e: Emitter, x: Name): { cumulative: Name; slope: Name } {
   const z = e.node('Mul', [x, e.f32(Math.SQRT1_2)]);
-  const bell = e.node('Exp', [e.node('Neg', [e.node('Mul', [z, z])])]);
-  const slope = e.node('Mul', [e.node('Mul', [z, bell]), e.f32(2 / Math.sqrt(Math.PI))]);
-  const twice = e.node('Add', [e.node('Add', [e.node('Erf', [z]), slope]), e.f32(1)]);
-  return e.node('Mul', [e.node('Mul', [twice, dy]), e.f32(0.5)]);
+  // Between 0 and 1, where this operator cuts nothing off: one pass for a product and a sum.
+  const cumulative = e.node('HardSigmoid', [e.node('Erf', [z])], {
+    attributes: { alpha: { float: 0.5 }, beta: { float: 0.5 } },
+  });
+  // x phi(x) = z exp(-z z) / sqrt(pi)
+  const exponent = e.node('Sub', [e.f32(-Math.log(Math.PI) / 2), e.node('Mul', [z, z])]);
+  const bell = e.node('Mul', [z, e.node('Exp', [exponent])]);
+  return { cumulative, slope: e.node('Add', [cumulative, bell]) };
+}
+
+/** (dy, x [..., 2n]) -> the cotangents of both halves of x. */
+export function gegluGradient(at: Lowering, inputs: readonly NodeId[]): [Name, Name] {
+  const e = at.emit;
+  const dy = at.value(inputs[0]!);
+  const [value, gate] = halves(at, inputs[1]!);
+  const { cumulative, slope } = geluSlope(e, gate);
+  const dvalue = e.node('Mul', [dy, e.node('Mul', [gate, cumulative])]);
+  return [dvalue, e.node('Mul', [e.node('Mul', [dy, value]), slope])];
 }
 
 export const compositeLowerings: Readonly<Record<string, CompositeLowering>> = {
@@ -58,20 +76,18 @@ export const compositeLowerings: Readonly<Record<string, CompositeLowering>> = {
     return [e.node('Mul', [e.node('Mul', [s, inner]), dy!])];
   },
   gelu: ({ inputs, at }) => [at.emit.node('Gelu', [at.value(inputs[0]!)], { domain: MS })],
-  geluGrad: ({ inputs, at }) => [geluGradient(at.emit, at.value(inputs[0]!), at.value(inputs[1]!))],
+  geluGrad: ({ inputs, at }) => {
+    const { slope } = geluSlope(at.emit, at.value(inputs[1]!));
+    return [at.emit.node('Mul', [at.value(inputs[0]!), slope])];
+  },
   geglu: ({ inputs, at }) => {
     const e = at.emit;
-    const [value, gate] = halves(e, at.value(inputs[0]!));
+    const [value, gate] = halves(at, inputs[0]!);
     return [e.node('Mul', [value, e.node('Gelu', [gate], { domain: MS })])];
   },
-  gegluGrad: ({ inputs, at }) => {
-    const e = at.emit;
-    const dy = at.value(inputs[0]!);
-    const [value, gate] = halves(e, at.value(inputs[1]!));
-    const dvalue = e.node('Mul', [dy, e.node('Gelu', [gate], { domain: MS })]);
-    const dgate = geluGradient(e, e.node('Mul', [dy, value]), gate);
-    return [e.node('Concat', [dvalue, dgate], { attributes: { axis: -1 } })];
-  },
+  gegluGrad: ({ inputs, at }) => [
+    at.emit.node('Concat', gegluGradient(at, inputs), { attributes: { axis: -1 } }),
+  ],
   softmax: ({ inputs, options, at }) => [
     at.emit.node('Softmax', [at.value(inputs[0]!)], {
       attributes: { axis: number(options, 'axis') },

@@ -1,6 +1,7 @@
 /** @file Which operators a convolution and its gradients become, by shape. Measured figures: docs/decisions/0001-one-onnx-graph.md. */
 import type { ConvAttributes, NodeId } from '../../graph/types.ts';
-import type { Emitter, Name } from './emit.ts';
+import type { Name } from './emit.ts';
+import { emitGathered, gatheredOrder } from './gathered.ts';
 import type { Lowering, Size4 } from './lowering.ts';
 import { emitInTiles, isFasterInTiles } from './winograd.ts';
 
@@ -15,31 +16,36 @@ export type ConvLowering = 'conv' | 'gathered' | 'tiles';
 /** How the gradient of its input is computed. */
 export type GradInputLowering = 'pointwise' | 'convTranspose' | 'gathered' | 'tiles';
 
-/** Pixels of one picture up to which one product over the batch beats ONNX Runtime's convolution, which goes picture by picture. */
+/** Pixels of one picture of the result up to which one product over the batch beats ONNX Runtime's convolution, which goes picture by picture. */
 const SMALL = 64;
 
 export const isPointwise = ([, , kh, kw]: Size4, { stride, padding }: ConvAttributes): boolean =>
   kh === 1 && kw === 1 && stride.every((s) => s === 1) && padding.every((p) => p === 0);
 const isUnitStride = ({ stride }: ConvAttributes): boolean => stride.every((s) => s === 1);
+/** Whether the gradient is a convolution with the kernel's taps in reverse. */
+const isMirrorable = ([, , kh, kw]: Size4, attrs: ConvAttributes): boolean =>
+  isUnitStride(attrs) && attrs.padding.every((pad, side) => pad < (side % 2 === 0 ? kh : kw));
 
-const isSmallBatch = ([n, , h, w]: Size4, attrs: ConvAttributes): boolean =>
-  n > 1 && h * w <= SMALL && isUnitStride(attrs);
+const isSmallBatch = ([n, , h, w]: Size4): boolean => n > 1 && h * w <= SMALL;
 
 /** `output` [N,O,H',W'], `kernel` [O,C,kh,kw] */
 export function convLowering(output: Size4, kernel: Size4, attrs: ConvAttributes): ConvLowering {
   if (isFasterInTiles(output, kernel, attrs)) return 'tiles';
-  return isSmallBatch(output, attrs) && !isPointwise(kernel, attrs) ? 'gathered' : 'conv';
+  return isSmallBatch(output) && !isPointwise(kernel, attrs) ? 'gathered' : 'conv';
 }
 
 /** `cotangent` [N,O,H',W'], `kernel` [O,C,kh,kw] */
 export function gradInputLowering(
   cotangent: Size4,
   kernel: Size4,
-  attrs: ConvAttributes,
+  attrs: GradInputAttributes,
 ): GradInputLowering {
   if (isPointwise(kernel, attrs)) return 'pointwise';
   if (isFasterInTiles(cotangent, kernel, attrs)) return 'tiles';
-  return isSmallBatch(cotangent, attrs) ? 'gathered' : 'convTranspose';
+  const [n] = cotangent;
+  // Most taps of a gradient with strides are zeros.
+  const most = isUnitStride(attrs) ? SMALL : SMALL / 4;
+  return n > 1 && attrs.size[0] * attrs.size[1] <= most ? 'gathered' : 'convTranspose';
 }
 
 const size4 = (at: Lowering, id: NodeId): Size4 => at.node(id).shape as unknown as Size4;
@@ -67,58 +73,19 @@ export function emitConv(
         bias,
       });
   }
-  const rows = lowering === 'gathered' ? at.rearranged(w, 'forward') : undefined;
-  if (rows !== undefined) {
+  const copy = lowering === 'gathered' ? at.rearranged(w, gatheredOrder(output, false)) : undefined;
+  if (copy !== undefined) {
     const [top, left] = attrs.padding;
-    return emitGathered(e, at.value(x), size4(at, x), rows, bias, output, {
+    return emitGathered(e, at.value(x), size4(at, x), copy, bias, output, {
       kernel: [kh, kw],
       offset: [top, left],
+      step: attrs.stride,
     });
   }
   const inputs = [at.value(x), at.value(w), ...(bias === undefined ? [] : [bias])];
   return e.node('Conv', inputs, {
     attributes: { kernel_shape: [kh, kw], strides: attrs.stride, pads: attrs.padding },
   });
-}
-
-/** x [N,A,h,w] and `rows` [kh kw A, B] -> [N,B,H,W]: tap (i, j) of the result's pixel (y, x) is the source's pixel (y + i - top, x + j - left). */
-function emitGathered(
-  e: Emitter,
-  x: Name,
-  [n, a, h, w]: Size4,
-  rows: Name,
-  bias: Name | undefined,
-  [, b, oh, ow]: Size4,
-  {
-    kernel: [kh, kw],
-    offset: [top, left],
-  }: { kernel: readonly [number, number]; offset: readonly [number, number] },
-): Name {
-  const outside = n * h * w;
-  const taps = new Int32Array(n * oh * ow * kh * kw);
-  let k = 0;
-  for (let picture = 0; picture < n; picture++)
-    for (let y = 0; y < oh; y++)
-      for (let z = 0; z < ow; z++)
-        for (let i = 0; i < kh; i++)
-          for (let j = 0; j < kw; j++) {
-            const [sy, sz] = [y + i - top, z + j - left];
-            taps[k++] =
-              sy < 0 || sy >= h || sz < 0 || sz >= w ? outside : (picture * h + sy) * w + sz;
-          }
-  const pixels = e.reshape(e.transpose(x, [0, 2, 3, 1]), [n * h * w, a]);
-  // Taps outside of the picture read one more row, of zeros.
-  const source = e.node('Concat', [pixels, e.f32(new Array<number>(a).fill(0), [1, a])], {
-    attributes: { axis: 0 },
-  });
-  const indices = e.constant('i32', [n * oh * ow, kh * kw], new Uint8Array(taps.buffer));
-  const columns = e.reshape(e.node('Gather', [source, indices], { attributes: { axis: 0 } }), [
-    n * oh * ow,
-    kh * kw * a,
-  ]);
-  const product =
-    bias === undefined ? e.matmul(columns, rows) : e.node('Gemm', [columns, rows, bias]);
-  return e.transpose(e.reshape(product, [n, oh, ow, b]), [0, 3, 1, 2]);
 }
 
 /** dy [N,O,H',W'], w [O,C,kh,kw] -> dx [N,C,H,W] */
@@ -149,11 +116,24 @@ export function emitConvGradInput(
         gradient: true,
       });
   }
-  const rows = lowering === 'gathered' ? at.rearranged(w, 'flipped') : undefined;
-  if (rows !== undefined)
-    return emitGathered(e, at.value(dy), cotangent, rows, undefined, [n, c, ...attrs.size], {
+  const result: Size4 = [n, c, ...attrs.size];
+  const copy = lowering === 'gathered' ? at.rearranged(w, gatheredOrder(result, true)) : undefined;
+  if (copy !== undefined)
+    return emitGathered(e, at.value(dy), cotangent, copy, undefined, result, {
       kernel: [kh, kw],
       offset: [kh - 1 - top, kw - 1 - left],
+      every: attrs.stride,
+    });
+  const mirrored =
+    lowering === 'convTranspose' && !at.prepacking && isMirrorable(kernel, attrs)
+      ? at.rearranged(w, 'mirrored')
+      : undefined;
+  if (mirrored !== undefined)
+    return e.node('Conv', [at.value(dy), mirrored], {
+      attributes: {
+        kernel_shape: [kh, kw],
+        pads: [kh - 1 - top, kw - 1 - left, kh - 1 - bottom, kw - 1 - right],
+      },
     });
   // What the strides of the forward pass left over at the far edges.
   const spare = (size: number, out: number, stride: number, k: number, pads: number) =>

@@ -58,7 +58,7 @@ async function loadWhole(
   source: MappedWeights,
   { threads, session: options, ...lowering }: LoadOptions,
 ): Promise<Loaded> {
-  const { model, copiedBytes } = lower(graph, source, lowering, options);
+  const { model, copiedBytes } = lower(graph, source, lowering, { ...options, threads });
   source.report();
   const session = await runtime.create(encodeModel(model), source.root, {
     ...(threads === undefined ? {} : { threads }),
@@ -76,7 +76,8 @@ async function loadShares(
   const { parts, share, rest } = divided;
   const { threads = physicalCores(), session: wanted, ...lowering } = options;
   // Each would keep copies of its own. Those that the lowering makes lie in a file, which all of them map.
-  const session = { ...wanted, prepacking: false };
+  const each = Math.floor(threads / parts);
+  const session = { ...wanted, prepacking: false, threads: each };
   const lowered = lower(share, source, lowering, session);
   const last = lower(rest, source, { ...lowering, packBytes: 0 }, session);
   source.report();
@@ -88,7 +89,7 @@ async function loadShares(
     });
   const sizeOfRest = rest.nodes.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
   const created = await Promise.allSettled([
-    ...Array.from({ length: parts }, (_, k) => create(k + 1, lowered, Math.floor(threads / parts))),
+    ...Array.from({ length: parts }, (_, k) => create(k + 1, lowered, each)),
     create(0, last, sizeOfRest < FEW ? 1 : threads),
   ]);
   const sessions = created.flatMap((end) => (end.status === 'fulfilled' ? [end.value] : []));

@@ -13,6 +13,7 @@ import { compositeLowerings } from './composites.ts';
 import { emitConv } from './convolution.ts';
 import { Emitter, type Name } from './emit.ts';
 import { type Biased, planBiases } from './fuse.ts';
+import { emitHalvedProduct, emitLinearHalves, planHalves } from './halves.ts';
 import type { Lowering, LowerRule, Size4, WeightSource } from './lowering.ts';
 import type { OnnxModel, OnnxNode, OnnxValue } from './onnx.ts';
 import { inOrder } from './order.ts';
@@ -53,6 +54,8 @@ export interface LowerOptions {
   readonly packBytes: number;
   /** Bytes of attention scores that a gradient may hold at a time. */
   readonly chunkBytes: number;
+  /** Bytes of attention scores that a gradient works on at a time where one thread computes an operator. */
+  readonly tileBytes: number;
 }
 export interface Lowered {
   readonly model: OnnxModel;
@@ -67,22 +70,24 @@ export const spellOut = (graph: Graph): Graph =>
 /**
  * The whole graph, spelled out, as an ONNX model. Inputs are called `in:NAME`, outputs `out:NAME`, next states `next:NAME`.
  *
- * @param session `prepacking`: whether operators may keep rearranged copies of weights
+ * @param session `prepacking`: whether operators may keep rearranged copies of weights; `threads`: how many share an operator
  */
 export function lower(
   spelled: Graph,
   source: WeightSource,
-  { packBytes, chunkBytes }: LowerOptions,
-  session: { readonly prepacking: boolean },
+  { packBytes, chunkBytes, tileBytes }: LowerOptions,
+  session: { readonly prepacking: boolean; readonly threads?: number | undefined },
 ): Lowered {
   const live = needed(spelled);
   const { biased, inside } = planBiases(spelled);
+  const halved = planHalves(spelled, biased);
   const emit = new Emitter();
   let copied = 0;
   const copies = new Set<string>();
   const inTiles = kernelsInTiles(spelled, live, packBytes);
   const names = new Map<NodeId, Name>();
   const partNames = new Map<NodeId, readonly Name[]>();
+  const halves = new Map<NodeId, readonly [Name, Name]>();
   const nodeOf = (id: NodeId): AnyNode => spelled.nodes[id]!;
 
   const value = (id: NodeId): Name => {
@@ -108,6 +113,18 @@ export function lower(
         ? source.weight(emit, node.attrs.name, shape)
         : emit.reshape(value(id), shape);
     },
+    rows: (id, from, count) => {
+      const node = nodeOf(id);
+      if (node.op !== 'weight') throw internal(`rows of ${node.op}`);
+      return source.rows(emit, node.attrs.name, node.shape, from, count);
+    },
+    halves: (id) => {
+      const linear = halved.linears.get(id);
+      if (!linear) return undefined;
+      const known = halves.get(id) ?? emitLinearHalves(at, linear, nodeOf(id).shape);
+      halves.set(id, known);
+      return known;
+    },
     rearranged: (id, order) => {
       const node = nodeOf(id);
       if (node.op !== 'weight') return undefined;
@@ -131,6 +148,8 @@ export function lower(
       return node.op === 'broadcast' ? at.operand(node.inputs[0]!) : value(id);
     },
     chunkBytes,
+    tileBytes: session.threads === 1 ? tileBytes : Number.POSITIVE_INFINITY,
+    prepacking: session.prepacking,
   };
   const compositeNames = (id: NodeId): readonly Name[] => {
     const known = partNames.get(id);
@@ -150,6 +169,8 @@ export function lower(
     if (node.op === 'weight') return source.weight(emit, node.attrs.name, node.shape);
     if (node.op === 'composite') return compositeNames(id)[0]!;
     if (node.op === 'part') return compositeNames(node.inputs[0]!)[node.attrs.index]!;
+    const product = halved.products.get(id);
+    if (product) return emitHalvedProduct(at, product);
     const chain = biased.get(id);
     if (chain) return lowerBiased(at, chain, node.shape);
     const rule = (rules as unknown as Record<string, LowerRule<unknown>>)[node.op]!;
@@ -175,7 +196,9 @@ export function lower(
       node.op === 'permute' ||
       node.op === 'weight' ||
       node.op === 'constant' ||
-      inside.has(id)
+      inside.has(id) ||
+      halved.linears.has(id) ||
+      halved.inside.has(id)
     );
   }
 

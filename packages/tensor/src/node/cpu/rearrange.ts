@@ -4,28 +4,58 @@ import { transformKernel } from './winograd.ts';
 
 /** Of a kernel [O,C,kh,kw] in an order. */
 export function rearrangedShape([o, c, kh, kw]: Size4, order: KernelOrder): readonly number[] {
-  if (order === 'tiles') return [16, o, c];
-  return order === 'forward' ? [kh * kw * c, o] : [kh * kw * o, c];
+  const taps = kh * kw;
+  switch (order) {
+    case 'forward':
+      return [o, taps * c];
+    case 'flipped':
+      return [c, taps * o];
+    case 'forwardRows':
+      return [taps * c, o];
+    case 'flippedRows':
+      return [taps * o, c];
+    case 'mirrored':
+      return [c, o, kh, kw];
+    case 'tiles':
+      return [16, o, c];
+  }
 }
 
-/** A kernel [O,C,kh,kw] in an order. */
-export const rearrange = (kernel: Float32Array, shape: Size4, order: KernelOrder): Float32Array =>
-  order === 'tiles' ? transformKernel(kernel, shape) : tapRows(kernel, shape, order);
+/** Whether such a copy stands on the right of products: only of those ONNX Runtime may keep a copy of its own. */
+export const isRightOperand = (order: KernelOrder): boolean =>
+  order === 'forwardRows' || order === 'flippedRows';
 
-/** One number a channel in a row, taps from the first on or in reverse. */
-function tapRows(
-  kernel: Float32Array,
-  [o, c, kh, kw]: Size4,
-  order: 'forward' | 'flipped',
-): Float32Array {
+/** A kernel [O,C,kh,kw] in an order. */
+export function rearrange(kernel: Float32Array, shape: Size4, order: KernelOrder): Float32Array {
+  if (order === 'tiles') return transformKernel(kernel, shape);
+  const [o, c, kh, kw] = shape;
   const taps = kh * kw;
-  const rows = new Float32Array(kernel.length);
+  const copy = new Float32Array(kernel.length);
+  const place = placeIn(order, shape);
   let from = 0;
   for (let out = 0; out < o; out++)
     for (let channel = 0; channel < c; channel++)
-      for (let tap = 0; tap < taps; tap++) {
-        const row = order === 'forward' ? tap * c + channel : (taps - 1 - tap) * o + out;
-        rows[order === 'forward' ? row * o + out : row * c + channel] = kernel[from++]!;
-      }
-  return rows;
+      for (let tap = 0; tap < taps; tap++) copy[place(out, channel, tap)] = kernel[from++]!;
+  return copy;
+}
+
+/** Where the number of a pair of channels and a tap goes. */
+function placeIn(
+  order: Exclude<KernelOrder, 'tiles'>,
+  [o, c, kh, kw]: Size4,
+): (out: number, channel: number, tap: number) => number {
+  const taps = kh * kw;
+  const last = taps - 1;
+  switch (order) {
+    case 'forward':
+      return (out, channel, tap) => (out * taps + tap) * c + channel;
+    case 'flipped':
+      return (out, channel, tap) => (channel * taps + last - tap) * o + out;
+    case 'forwardRows':
+      return (out, channel, tap) => (tap * c + channel) * o + out;
+    case 'flippedRows':
+      return (out, channel, tap) => ((last - tap) * o + out) * c + channel;
+    case 'mirrored':
+      return (out, channel, tap) => (channel * o + out) * taps + last - tap;
+  }
 }

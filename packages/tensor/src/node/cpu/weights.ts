@@ -9,7 +9,7 @@ import type { Weight } from '../../weight.ts';
 import type { Emitter, Name } from './emit.ts';
 import { megabytes } from './failures.ts';
 import type { KernelOrder, Size4, WeightSource } from './lowering.ts';
-import { rearrange, rearrangedShape } from './rearrange.ts';
+import { isRightOperand, rearrange, rearrangedShape } from './rearrange.ts';
 import { type Place, ScratchFile } from './scratchFile.ts';
 
 /** '/', or a drive. */
@@ -67,6 +67,19 @@ export class MappedWeights implements WeightSource {
     return declared;
   }
 
+  rows(emitter: Emitter, name: string, shape: Shape, from: number, count: number): Name {
+    const place = this.#placeOf(name);
+    if (place instanceof SharedArrayBuffer)
+      return emitter.slice(this.weight(emitter, name, shape), [0], [from], [from + count]);
+    const { path, offset } = place;
+    const part = [count, ...shape.slice(1)];
+    const declared = `w:${name}:${part.join('x')} from ${from}`;
+    const bytes = 4 * sizeOf(shape.slice(1));
+    const external = this.#external({ path, offset: offset + from * bytes, length: count * bytes });
+    emitter.declare({ name: declared, type: 'f32', shape: part, external });
+    return declared;
+  }
+
   rearranged(emitter: Emitter, name: string, order: KernelOrder): Name | undefined {
     const weight = this.#find(name);
     const kernel = weight.shape as unknown as Size4;
@@ -79,8 +92,7 @@ export class MappedWeights implements WeightSource {
       name: `w:${key}`,
       type: 'f32',
       shape: rearrangedShape(kernel, order),
-      // ONNX Runtime gains nothing by a copy of its own of a left operand.
-      rearranged: order !== 'tiles',
+      rearranged: isRightOperand(order),
       external: this.#external(place),
     });
     return `w:${key}`;
