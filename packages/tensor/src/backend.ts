@@ -51,6 +51,8 @@ export interface Backend {
   readonly precision?: 'f32' | 'f16';
   /** What a graph would take here beside the program itself, where that is known without compiling it. */
   plan?(graph: Graph): MemoryPlan;
+  /** Whose memory graphs take: the host's, by default, or that of a device, which tells at the compile where it has too little. Throws UserError where there is no device. */
+  room?(): Promise<'host' | 'device'>;
   /** Throws UserError where a weight is missing or has another shape. */
   compile(graph: Graph, options?: CompileOptions): Promise<Executable>;
 }

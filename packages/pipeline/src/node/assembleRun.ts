@@ -34,7 +34,7 @@ import { splitExtension, under } from './paths.ts';
 import { openPreviews } from './previews.ts';
 import { recordFile } from './recordFile.ts';
 import { replaySource } from './replaySource.ts';
-import { checkRoom, largestBeside } from './room.ts';
+import { checkRoom, isHeld, largestBeside } from './room.ts';
 import { RunFolder } from './runFolder.ts';
 import { trainableFile } from './trainableFile.ts';
 import { TrainingRun } from './trainingRun.ts';
@@ -183,7 +183,7 @@ export async function assembleRun(
   const memory =
     train && (planner.plan?.(train.graph) ?? (await nullBackend.compile(train.graph)).memory);
   const room =
-    memory && backend.name !== 'null'
+    memory && (await problems.gather(() => isHeld(backend)))
       ? await problems.gather(async () => ({
           warning: checkRoom(
             memory,

@@ -7,7 +7,7 @@ import { type Generated, Generator } from '../generation/generator.ts';
 import { type GenerateOptions, pictureSize } from '../generation/settings.ts';
 import type { Base } from '../training/base.ts';
 import { type Learned, loadLearned } from './learned.ts';
-import { checkPictureRoom } from './room.ts';
+import { checkPictureRoom, isHeld } from './room.ts';
 
 /** Draws pictures; compiled networks are kept from one prompt to the next. */
 export interface PictureGenerator extends AsyncDisposable {
@@ -40,13 +40,16 @@ export async function openGenerator(
   } = {},
 ): Promise<PictureGenerator> {
   const { applied, values } = await loadLearned(base, learned);
-  const executables = new Executables(options.backend ?? cpu(), options.executableBytes ?? 2 ** 30);
+  const backend = options.backend ?? cpu();
+  const executables = new Executables(backend, options.executableBytes ?? 2 ** 30);
   const generator = new Generator(new AdaptedNetworks(base, executables, applied), {});
   const dispose = () => executables.dispose();
   return {
     check: (prompt, settings) => generator.check(prompt, settings),
     room: async (prompt, settings = {}) =>
-      checkPictureRoom(await generator.memory(prompt, settings), pictureSize(base, settings)),
+      (await isHeld(backend))
+        ? checkPictureRoom(await generator.memory(prompt, settings), pictureSize(base, settings))
+        : undefined,
     generate: (prompt, settings) =>
       generator.generate(
         prompt,

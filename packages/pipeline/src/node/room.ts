@@ -1,6 +1,6 @@
 /** @file Whether a step, or a picture, has room in this machine's memory. */
 import { totalmem } from 'node:os';
-import { type MemoryPlan, UserError } from '@sdft/tensor';
+import { type Backend, type MemoryPlan, UserError } from '@sdft/tensor';
 import type { ResolvedRecipe } from '../recipe/composition.ts';
 
 /** Memory in bytes. */
@@ -19,6 +19,10 @@ export function thisMachine(): Machine {
     available: process.availableMemory(),
   };
 }
+
+/** Whether plans are held against this machine's memory: those of a graphics card that has its own are not, nor those of a backend that computes nothing. Throws UserError where there is no device. */
+export const isHeld = async ({ name, room }: Pick<Backend, 'name' | 'room'>): Promise<boolean> =>
+  name !== 'null' && ((await room?.()) ?? 'host') === 'host';
 
 /** Node, ONNX Runtime and their notion of the graph: measured with that of full fine-tuning of Stable Diffusion 1.5. */
 const PROGRAM = 0.5e9;

@@ -1,5 +1,6 @@
 import { totalmem } from 'node:os';
 import { nullBackend } from '@sdft/tensor';
+import { cpu } from '@sdft/tensor/node';
 import { describe, expect, it } from 'vitest';
 import { AdaptedNetworks } from '../../src/encoding/adaptedNetworks.ts';
 import { Executables } from '../../src/encoding/executables.ts';
@@ -8,7 +9,13 @@ import { Generator } from '../../src/generation/generator.ts';
 import { openBase, openGenerator } from '../../src/index.ts';
 import { promptsOf } from '../../src/encoding/prompts.ts';
 import { openValidation } from '../../src/node/openValidation.ts';
-import { checkPictureRoom, checkRoom, largestBeside, thisMachine } from '../../src/node/room.ts';
+import {
+  checkPictureRoom,
+  checkRoom,
+  isHeld,
+  largestBeside,
+  thisMachine,
+} from '../../src/node/room.ts';
 import { Validator } from '../../src/validation/validator.ts';
 import { base, goldens } from '../support/small.ts';
 
@@ -46,6 +53,18 @@ describe('room for a step', () => {
     refused(plan(2e9, 20e9), { batch: 1, data: undefined, recompute: true })(
       /^base nano: .* helps: a smaller data.resolution, or training less of the model$/,
     );
+  });
+
+  it('is asked of this machine only where graphs take its memory', async () => {
+    const card = { name: 'webgpu', room: () => Promise.resolve('device' as const) } as const;
+    const driver = { name: 'webgpu', room: () => Promise.resolve('host' as const) } as const;
+    const held = await Promise.all([
+      isHeld(card),
+      isHeld(driver),
+      isHeld(cpu()),
+      isHeld(nullBackend),
+    ]);
+    expect(held).toEqual([false, true, true, false]);
   });
 
   it('is needed by the largest network beside it, too', async () => {

@@ -1,5 +1,5 @@
 /** @file What goes wrong on a device, and what people are told. */
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { webgpuOn } from '../../src/backends/webgpu/backend.ts';
 import type { Device } from '../../src/backends/webgpu/device.ts';
 import { hostArray, type HostArray, trace, UserError, type Weight } from '../../src/index.ts';
@@ -79,6 +79,15 @@ describe('a device', () => {
     // Once told, it goes on.
     expect((await executable.run({ x })).s!.data).toEqual(Float32Array.of(0, 0, 0, 0));
     await executable.dispose();
+  });
+
+  it('that is full says what a graph would have taken', async () => {
+    await open();
+    const full = { message: 'VK_ERROR_OUT_OF_DEVICE_MEMORY' } as GPUError;
+    vi.spyOn(device.gpu, 'popErrorScope').mockResolvedValueOnce(null).mockResolvedValueOnce(full);
+    await expect(webgpuOn(() => Promise.resolve(device)).compile(counter)).rejects.toThrow(
+      /has no room for 0\.\d+ MB more of 0\.\d+ MB for this graph: weights 0\.000 MB, states 0\.000 MB, .* \(VK_ERROR/,
+    );
   });
 
   it('whose kernel is no WGSL shows the place', async () => {

@@ -87,6 +87,7 @@ async function compileOn(
   const arenas = await device.allocate(
     layout.arenas.map((arena) => arena.bytes),
     usage.storage | usage.copySource | usage.copyTarget,
+    ` of ${megabytes(memory.total)} for this graph: ${sizesOf(program, memory)}`,
   );
   try {
     await upload(device, program, layout, arenas, wanted, read);
@@ -118,10 +119,15 @@ function checkRoom(
   bytes: number | undefined,
 ): void {
   if (bytes === undefined || memory.total <= bytes) return;
-  const largest = Math.max(0, ...program.tensors.map(tensorBytes));
   throw new UserError(
-    `this graph needs ${megabytes(memory.total)} on ${name}, and ${megabytes(bytes)} are allowed: weights ${megabytes(memory.weights)}, states ${megabytes(memory.state)}, intermediates ${megabytes(memory.activations)} (the largest ${megabytes(largest)}). Lower the resolution or the batch, turn recompute on, or allow more`,
+    `this graph needs ${megabytes(memory.total)} on ${name}, and ${megabytes(bytes)} are allowed: ${sizesOf(program, memory)}. Lower the resolution or the batch, turn recompute on, or allow more`,
   );
+}
+
+/** What a graph's memory is for, as messages say it. */
+function sizesOf({ tensors }: Program, { weights, state, activations }: MemoryPlan): string {
+  const largest = Math.max(0, ...tensors.map(tensorBytes));
+  return `weights ${megabytes(weights)}, states ${megabytes(state)}, intermediates ${megabytes(activations)} (the largest ${megabytes(largest)})`;
 }
 
 async function upload(

@@ -79,8 +79,12 @@ export class Device {
     return layout;
   }
 
-  /** Buffers of these sizes. Throws UserError, and leaves none behind, where the device has no room for one. */
-  async allocate(sizes: readonly number[], use: number): Promise<GPUBuffer[]> {
+  /**
+   * Buffers of these sizes. Throws UserError, and leaves none behind, where the device has no room for one.
+   *
+   * @param whole goes on the message's "no room for 1 MB more" with what the buffers are a part of
+   */
+  async allocate(sizes: readonly number[], use: number, whole = ''): Promise<GPUBuffer[]> {
     this.check();
     const buffers: GPUBuffer[] = [];
     for (const size of sizes) {
@@ -93,7 +97,7 @@ export class Device {
       if (!refused && !full) continue;
       for (const made of buffers) made.destroy();
       throw new UserError(
-        `${this.name} has no room for ${megabytes(size)} more (${(full ?? refused)!.message.split('\n', 1)[0]}). Lower the resolution or the batch, or turn recompute on`,
+        `${this.name} has no room for ${megabytes(size)} more${whole} (${(full ?? refused)!.message.split('\n', 1)[0]}). Lower the resolution or the batch, or turn recompute on`,
       );
     }
     return buffers;

@@ -27,6 +27,7 @@ export function webgpu({ adapter = 'any', fast = false, ...options }: WebgpuOpti
   return {
     name: 'webgpu',
     precision: options.precision ?? 'f32',
+    room: async () => ((await connect()).target.kind === 'software' ? 'host' : 'device'),
     compile: async (graph, compileOptions) => {
       const { target } = await connect();
       const compiled = backend.compile(graph, compileOptions);
