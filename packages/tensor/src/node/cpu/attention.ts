@@ -40,25 +40,21 @@ export function headTiles(bytes: number, { batch, heads, queries, keys }: Sizes)
   return parts;
 }
 
-/** Of some heads, each [heads, ...]; see emitAttentionGrad. */
+/** Of some heads, [.., d, L] each; see emitAttentionGrad. */
 interface Tile {
-  /** [.., Lq, d] */
   readonly q: Name;
-  /** [.., d, Lq] */
-  readonly qT: Name;
-  /** [.., d, Lk] */
-  readonly kT: Name;
-  /** [.., d + 1, Lk], a row of ones at the end. */
-  readonly vT: Name;
-  /** [.., Lq, d + 1], -delta at the end. */
+  readonly k: Name;
+  /** A row of ones at the end. */
+  readonly v: Name;
   readonly dout: Name;
-  /** [.., d, Lq] */
-  readonly doutT: Name;
+  /** The same with -delta at the end. */
+  readonly doutDelta: Name;
 }
 
 /**
  * (q, k, v, out, dout) -> (dq, dk, dv). Per chunk of queries, with P the probabilities and delta = rowsum(dout out): dS = P (dout v^T - delta), dq = dS k scale,
- * dk = dS^T q scale, dv = P^T dout. The narrow operands (d wide) stand on the left, transposed beforehand, where ONNX Runtime's products read them fastest.
+ * dk = dS^T q scale, dv = P^T dout. The narrow operands (d wide) stand on the left, transposed beforehand, where ONNX Runtime's products read them fastest; from there it also makes the order of the
+ * products over d sooner than a transpose would.
  */
 export function emitAttentionGrad(
   at: Lowering,
@@ -74,33 +70,28 @@ export function emitAttentionGrad(
   const byHead = (id: NodeId, length: number, depth: number): Name =>
     e.reshape(at.value(id), [batch, length, heads, depth]);
   const parts = headTiles(at.tileBytes, sizes);
-  const tiled = (x: Name, perm: readonly number[], [rows, columns]: readonly number[]): Name[] => {
-    const ordered = e.transpose(x, perm);
-    if (parts === 1) return [ordered];
-    const flat = e.reshape(ordered, [batch * heads, rows!, columns!]);
-    return e.nodeWith(parts, 'Split', [flat], { attributes: { axis: 0, num_outputs: parts } });
-  };
-  const rows = (x: Name, shape: readonly number[]): Name[] => tiled(x, [0, 2, 1, 3], shape);
-  const columns = (x: Name, shape: readonly number[]): Name[] => tiled(x, [0, 2, 3, 1], shape);
+  /** [.., d, L] of each tile. */
+  const tiled = (x: Name, depth: number, length: number): Name[] =>
+    parts === 1
+      ? [x]
+      : e.nodeWith(parts, 'Split', [e.reshape(x, [batch * heads, depth, length])], {
+          attributes: { axis: 0, num_outputs: parts },
+        });
+  const columns = (x: Name): Name => e.transpose(x, [0, 2, 3, 1]);
 
-  const [q, k, v] = [
-    byHead(inputs[0]!, queries, d),
-    byHead(inputs[1]!, keys, d),
-    byHead(inputs[2]!, keys, dv),
-  ];
   const [out, dout] = [byHead(inputs[3]!, queries, dv), byHead(inputs[4]!, queries, dv)];
   const delta = e.node('ReduceSum', [e.node('Mul', [dout, out]), e.i64([-1])]);
-  // One column more, so that the product with v and a row of ones is dout v^T - delta.
-  const withDelta = e.node('Concat', [dout, e.node('Neg', [delta])], { attributes: { axis: 3 } });
-  const ones = e.f32(new Array<number>(batch * keys * heads).fill(1), [batch, keys, heads, 1]);
-  const withOnes = e.node('Concat', [v, ones], { attributes: { axis: 3 } });
+  const doutT = columns(dout);
+  // One row more, so that the product with v and a row of ones is dout v^T - delta.
+  const below = (x: Name, row: Name): Name =>
+    e.node('Concat', [x, row], { attributes: { axis: 2 } });
+  const ones = e.f32(new Array<number>(batch * heads * keys).fill(1), [batch, heads, 1, keys]);
   const whole = {
-    q: rows(q, [queries, d]),
-    qT: columns(q, [d, queries]),
-    kT: columns(k, [d, keys]),
-    vT: columns(withOnes, [dv + 1, keys]),
-    dout: rows(withDelta, [queries, dv + 1]),
-    doutT: columns(dout, [dv, queries]),
+    q: tiled(columns(byHead(inputs[0]!, queries, d)), d, queries),
+    k: tiled(columns(byHead(inputs[1]!, keys, d)), d, keys),
+    v: tiled(below(columns(byHead(inputs[2]!, keys, dv)), ones), dv + 1, keys),
+    dout: tiled(doutT, dv, queries),
+    doutDelta: tiled(below(doutT, columns(e.node('Neg', [delta]))), dv + 1, queries),
   };
   const mask = options.causal ? causalMask(e, queries, keys) : undefined;
   const chunks = queryChunks(at.chunkBytes, { ...sizes, batch: 1, heads: (batch * heads) / parts });
@@ -110,11 +101,10 @@ export function emitAttentionGrad(
       e,
       {
         q: whole.q[i]!,
-        qT: whole.qT[i]!,
-        kT: whole.kT[i]!,
-        vT: whole.vT[i]!,
+        k: whole.k[i]!,
+        v: whole.v[i]!,
         dout: whole.dout[i]!,
-        doutT: whole.doutT[i]!,
+        doutDelta: whole.doutDelta[i]!,
       },
       { scale, mask, chunks, rank: parts === 1 ? 4 : 3 },
     ),
@@ -176,17 +166,19 @@ function emitTileGrad(
   for (const length of chunks) {
     const cut = (x: Name, axis: number): Name =>
       chunks.length === 1 ? x : e.slice(x, [axis], [from], [from + length]);
-    const scores = e.matmul(cut(tile.q, rank - 2), tile.kT, { alpha: scale });
+    const q = cut(tile.q, rank - 1);
+    const scores = e.matmul(q, tile.k, { transA: true, alpha: scale });
     const p = e.node(
       'Softmax',
       [mask === undefined ? scores : e.node('Add', [scores, cut(mask, 0)])],
       { attributes: { axis: -1 } },
     );
-    const ds = e.node('Mul', [p, e.matmul(cut(tile.dout, rank - 2), tile.vT)]);
-    dqT.push(e.matmul(tile.kT, ds, { transB: true, alpha: scale }));
+    const dp = e.matmul(cut(tile.doutDelta, rank - 1), tile.v, { transA: true });
+    const ds = e.node('Mul', [p, dp]);
+    dqT.push(e.matmul(tile.k, ds, { transB: true, alpha: scale }));
     const part = {
-      k: e.matmul(cut(tile.qT, rank - 1), ds, { alpha: scale }),
-      v: e.matmul(cut(tile.doutT, rank - 1), p),
+      k: e.matmul(q, ds, { alpha: scale }),
+      v: e.matmul(cut(tile.dout, rank - 1), p),
     };
     dkT = dkT === undefined ? part.k : e.node('Add', [dkT, part.k]);
     dvT = dvT === undefined ? part.v : e.node('Add', [dvT, part.v]);

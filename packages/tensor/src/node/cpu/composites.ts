@@ -20,21 +20,47 @@ export type CompositeLowering = (call: {
 const MS = 'com.microsoft' as const;
 const shapeOf = (at: Lowering, id: NodeId): Shape => at.node(id).shape;
 const number = (options: Options, key: string): number => options[key] as number;
-const meanOver = (e: Emitter, x: Name, axes: readonly number[]): Name =>
-  e.node('ReduceMean', [x, e.i64(axes)]);
+const meanOf = (e: Emitter, x: Name): Name => e.node('ReduceMean', [x, e.i64([-1])]);
 
-/** g - mean(g) - h mean(g h), the inner part of every normalisation's gradient, over the last axis. */
-function centredGradient(e: Emitter, g: Name, h: Name): Name {
-  const inner = e.node('Sub', [g, meanOver(e, g, [-1])]);
-  return e.node('Sub', [inner, e.node('Mul', [h, meanOver(e, e.node('Mul', [g, h]), [-1])])]);
+/** (x - mean) scale + bias of x [N, C, L], with scale, bias and mean of C numbers each: one pass, where broadcasting takes one for each. */
+function affine(
+  e: Emitter,
+  x: Name,
+  channels: number,
+  { scale, bias, mean }: { scale: Name; bias?: Name; mean?: Name },
+): Name {
+  const all = (value: number): Name => e.f32(new Array<number>(channels).fill(value));
+  const flat = (name: Name | undefined): Name =>
+    name === undefined ? all(0) : e.reshape(name, [channels]);
+  return e.node('BatchNormalization', [x, flat(scale), flat(bias), flat(mean), all(1)], {
+    attributes: { epsilon: { float: 0 } },
+  });
+}
+
+/** g - mean(g) - h mean(g h), the inner part of every normalisation's gradient, over the last axis of g and x [1, R, L], where h is the normalised x. */
+function centredGradient(
+  e: Emitter,
+  g: Name,
+  x: Name,
+  { rows, mean, invStd }: { rows: number; mean: Name; invStd: Name },
+): Name {
+  const h = affine(e, x, rows, { scale: invStd, mean });
+  const scale = meanOf(e, e.node('Mul', [g, h]));
+  return e.node('Sub', [g, affine(e, h, rows, { scale, bias: meanOf(e, g) })]);
 }
 
 /** Both halves along the last axis. */
-const halves = (at: Lowering, id: NodeId): readonly [Name, Name] =>
-  at.halves(id) ??
-  (at.emit.nodeWith(2, 'Split', [at.value(id)], {
-    attributes: { axis: -1, num_outputs: 2 },
-  }) as [Name, Name]);
+function halves(at: Lowering, id: NodeId): readonly [Name, Name] {
+  const e = at.emit;
+  const apart = at.halves(id)?.[0];
+  if (!apart)
+    return e.nodeWith(2, 'Split', [at.value(id)], {
+      attributes: { axis: -1, num_outputs: 2 },
+    }) as [Name, Name];
+  const shape = shapeOf(at, id);
+  const half = [...shape.slice(0, -1), shape[shape.length - 1]! / 2];
+  return [e.reshape(apart[0], half), e.reshape(apart[1], half)];
+}
 
 /** Phi(x) + x phi(x), the derivative of x Phi(x), with z = x / sqrt(2) and Phi(x) = (1 + erf(z)) / 2 */
 function geluSlope(e: Emitter, x: Name): { cumulative: Name; slope: Name } {
@@ -49,11 +75,12 @@ function geluSlope(e: Emitter, x: Name): { cumulative: Name; slope: Name } {
   return { cumulative, slope: e.node('Add', [cumulative, bell]) };
 }
 
-/** (dy, x [..., 2n]) -> the cotangents of both halves of x. */
-export function gegluGradient(at: Lowering, inputs: readonly NodeId[]): [Name, Name] {
-  const e = at.emit;
-  const dy = at.value(inputs[0]!);
-  const [value, gate] = halves(at, inputs[1]!);
+/** The cotangents of both halves that a gated unit multiplies, each of the shape of dy. */
+export function gegluGradient(
+  e: Emitter,
+  dy: Name,
+  [value, gate]: readonly [Name, Name],
+): [Name, Name] {
   const { cumulative, slope } = geluSlope(e, gate);
   const dvalue = e.node('Mul', [dy, e.node('Mul', [gate, cumulative])]);
   return [dvalue, e.node('Mul', [e.node('Mul', [dy, value]), slope])];
@@ -85,9 +112,10 @@ export const compositeLowerings: Readonly<Record<string, CompositeLowering>> = {
     const [value, gate] = halves(at, inputs[0]!);
     return [e.node('Mul', [value, e.node('Gelu', [gate], { domain: MS })])];
   },
-  gegluGrad: ({ inputs, at }) => [
-    at.emit.node('Concat', gegluGradient(at, inputs), { attributes: { axis: -1 } }),
-  ],
+  gegluGrad: ({ inputs, at }) => {
+    const both = gegluGradient(at.emit, at.value(inputs[0]!), halves(at, inputs[1]!));
+    return [at.emit.node('Concat', both, { attributes: { axis: -1 } })];
+  },
   softmax: ({ inputs, options, at }) => [
     at.emit.node('Softmax', [at.value(inputs[0]!)], {
       attributes: { axis: number(options, 'axis') },
@@ -101,44 +129,53 @@ export const compositeLowerings: Readonly<Record<string, CompositeLowering>> = {
   },
   layerNormGrad: ({ inputs, at }) => {
     const e = at.emit;
-    const [dy, x, gamma, mean, invStd] = inputs.map((i) => at.value(i));
-    const h = e.node('Mul', [e.node('Sub', [x!, mean!]), invStd!]);
-    return [e.node('Mul', [centredGradient(e, e.node('Mul', [dy!, gamma!]), h), invStd!])];
+    const shape = shapeOf(at, inputs[0]!);
+    const length = shape[shape.length - 1]!;
+    const rows = sizeOf(shape) / length;
+    const flat = (id: NodeId): Name => e.reshape(at.value(id), [1, rows, length]);
+    const g = e.node('Mul', [flat(inputs[0]!), at.value(inputs[2]!)]);
+    const invStd = at.value(inputs[4]!);
+    const stats = { rows, mean: at.value(inputs[3]!), invStd };
+    const inner = centredGradient(e, g, flat(inputs[1]!), stats);
+    return [e.node('Mul', [e.reshape(inner, shape), invStd])];
   },
   groupNorm: ({ inputs, options, at }) => {
     const e = at.emit;
     const shape = shapeOf(at, inputs[0]!);
     const x = at.value(inputs[0]!);
-    const { grouped, perChannel, length } = groupShapes(shape, number(options, 'groups'));
+    const groups = number(options, 'groups');
+    const [n, c] = shape as [number, number];
+    const length = sizeOf(shape) / n / groups;
     const ones = e.f32(new Array<number>(length).fill(1));
-    const [h, mean, invStd] = e.nodeWith(3, 'LayerNormalization', [e.reshape(x, grouped), ones], {
-      attributes: { axis: -1, epsilon: { float: number(options, 'eps') } },
+    const [h, mean, invStd] = e.nodeWith(
+      3,
+      'LayerNormalization',
+      [e.reshape(x, [n, groups, length]), ones],
+      {
+        attributes: { axis: -1, epsilon: { float: number(options, 'eps') } },
+      },
+    );
+    const y = affine(e, e.reshape(h!, [n, c, (length * groups) / c]), c, {
+      scale: at.value(inputs[1]!),
+      bias: at.value(inputs[2]!),
     });
-    const scaled = e.node('Mul', [e.reshape(h!, shape), at.reshaped(inputs[1]!, perChannel)]);
-    return [e.node('Add', [scaled, at.reshaped(inputs[2]!, perChannel)]), mean!, invStd!];
+    return [e.reshape(y, shape), mean!, invStd!];
   },
   groupNormGrad: ({ inputs, options, at }) => {
     const e = at.emit;
     const shape = shapeOf(at, inputs[0]!);
-    const [dy, x, , mean, invStd] = inputs.map((i, k) => (k === 2 ? '' : at.value(i)));
-    const { grouped, perChannel } = groupShapes(shape, number(options, 'groups'));
-    const g = e.reshape(e.node('Mul', [dy!, at.reshaped(inputs[2]!, perChannel)]), grouped);
-    const h = e.node('Mul', [e.node('Sub', [e.reshape(x!, grouped), mean!]), invStd!]);
-    return [e.reshape(e.node('Mul', [centredGradient(e, g, h), invStd!]), shape)];
+    const groups = number(options, 'groups');
+    const [n, c] = shape as [number, number];
+    const rows = n * groups;
+    const flat = (x: Name): Name => e.reshape(x, [1, rows, sizeOf(shape) / rows]);
+    const invStd = at.value(inputs[4]!);
+    // By both factors at once: what follows is linear.
+    const scale = e.node('Mul', [at.reshaped(inputs[2]!, [1, groups, c / groups]), invStd]);
+    const scales = e.reshape(scale, [n, c, ...shape.slice(2).map(() => 1)]);
+    const g = flat(e.node('Mul', [at.value(inputs[0]!), scales]));
+    const stats = { rows, mean: at.value(inputs[3]!), invStd };
+    return [e.reshape(centredGradient(e, g, flat(at.value(inputs[1]!)), stats), shape)];
   },
   attention: ({ inputs, options, at }) => [emitAttention(at, inputs, options)],
   attentionGrad: ({ inputs, options, at }) => emitAttentionGrad(at, inputs, options),
 };
-
-function groupShapes(
-  shape: Shape,
-  groups: number,
-): { grouped: number[]; perChannel: number[]; length: number } {
-  const [n, c] = shape as [number, number];
-  const length = sizeOf(shape) / n / groups;
-  return {
-    grouped: [n, groups, length],
-    perChannel: [1, c, ...shape.slice(2).map(() => 1)],
-    length,
-  };
-}

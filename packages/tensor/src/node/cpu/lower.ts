@@ -13,7 +13,7 @@ import { compositeLowerings } from './composites.ts';
 import { emitConv } from './convolution.ts';
 import { Emitter, type Name } from './emit.ts';
 import { type Biased, planBiases } from './fuse.ts';
-import { emitHalvedProduct, emitLinearHalves, planHalves } from './halves.ts';
+import { emitHalves, emitHalvesGradient, emitLeaving, planHalves } from './halves.ts';
 import type { Lowering, LowerRule, Size4, WeightSource } from './lowering.ts';
 import type { OnnxModel, OnnxNode, OnnxValue } from './onnx.ts';
 import { inOrder } from './order.ts';
@@ -80,14 +80,16 @@ export function lower(
 ): Lowered {
   const live = needed(spelled);
   const { biased, inside } = planBiases(spelled);
-  const halved = planHalves(spelled, biased);
+  const atATime = session.threads === 1 ? tileBytes : Number.POSITIVE_INFINITY;
+  // Half as much: more of them are alive at once.
+  const halved = planHalves(spelled, biased, atATime / 2);
   const emit = new Emitter();
   let copied = 0;
   const copies = new Set<string>();
   const inTiles = kernelsInTiles(spelled, live, packBytes);
   const names = new Map<NodeId, Name>();
   const partNames = new Map<NodeId, readonly Name[]>();
-  const halves = new Map<NodeId, readonly [Name, Name]>();
+  const halves = new Map<NodeId, ReturnType<typeof emitHalves>>();
   const nodeOf = (id: NodeId): AnyNode => spelled.nodes[id]!;
 
   const value = (id: NodeId): Name => {
@@ -121,7 +123,7 @@ export function lower(
     halves: (id) => {
       const linear = halved.linears.get(id);
       if (!linear) return undefined;
-      const known = halves.get(id) ?? emitLinearHalves(at, linear, nodeOf(id).shape);
+      const known = halves.get(id) ?? emitHalves(at, linear);
       halves.set(id, known);
       return known;
     },
@@ -148,7 +150,7 @@ export function lower(
       return node.op === 'broadcast' ? at.operand(node.inputs[0]!) : value(id);
     },
     chunkBytes,
-    tileBytes: session.threads === 1 ? tileBytes : Number.POSITIVE_INFINITY,
+    tileBytes: atATime,
     prepacking: session.prepacking,
   };
   const compositeNames = (id: NodeId): readonly Name[] => {
@@ -169,8 +171,10 @@ export function lower(
     if (node.op === 'weight') return source.weight(emit, node.attrs.name, node.shape);
     if (node.op === 'composite') return compositeNames(id)[0]!;
     if (node.op === 'part') return compositeNames(node.inputs[0]!)[node.attrs.index]!;
-    const product = halved.products.get(id);
-    if (product) return emitHalvedProduct(at, product);
+    const gradient = halved.gradients.get(id);
+    if (gradient) return emitHalvesGradient(at, gradient);
+    const leaving = halved.leaving.get(id);
+    if (leaving) return emit.reshape(emitLeaving(at, leaving), node.shape);
     const chain = biased.get(id);
     if (chain) return lowerBiased(at, chain, node.shape);
     const rule = (rules as unknown as Record<string, LowerRule<unknown>>)[node.op]!;
@@ -197,7 +201,6 @@ export function lower(
       node.op === 'weight' ||
       node.op === 'constant' ||
       inside.has(id) ||
-      halved.linears.has(id) ||
       halved.inside.has(id)
     );
   }

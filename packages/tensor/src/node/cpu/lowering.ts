@@ -14,8 +14,8 @@ export interface Lowering {
   reshaped(id: NodeId, shape: Shape): Name;
   /** Some rows of a weight, without a copy where it lies in a file. */
   rows(weight: NodeId, from: number, count: number): Name;
-  /** Both halves of a value along its last axis, where they are computed apart. */
-  halves(id: NodeId): readonly [Name, Name] | undefined;
+  /** Both halves of a value along its last axis, where they are computed apart, as rows, some at a time; see planHalves. */
+  halves(id: NodeId): readonly (readonly [Name, Name])[] | undefined;
   /** A frozen kernel in another order; undefined if it is not frozen, or its copy no longer fits into what copies of weights may take. */
   rearranged(kernel: NodeId, order: KernelOrder): Name | undefined;
   /** Bytes of attention scores that a gradient may hold at a time. */

@@ -51,6 +51,14 @@ const reduce = (e: Emitter, opType: string, x: Name, { axes }: { axes: readonly 
   e.node(opType, [x, e.i64(axes)], { attributes: { noop_with_empty_axes: 1 } });
 const onnxType = { f32: 1, u8: 2, i32: 6, bool: 9 } as const;
 
+/** How many times each pixel is repeated, where [N,C,H,1,W,1] becomes [N,C,H,sy,W,sx]: ONNX Runtime repeats single numbers slowly, and enlarges pictures fast. */
+const pixelScale = (from: Shape, to: Shape): [number, number] | undefined => {
+  const isPixels =
+    from.length === 6 &&
+    from.every((d, axis) => (axis === 3 || axis === 5 ? d === 1 : d === to[axis]));
+  return isPixels ? [to[3]!, to[5]!] : undefined;
+};
+
 /** The tensor and the order in which a matrix product may read it without a transposed copy. */
 export const unswapped = (
   at: Lowering,
@@ -134,8 +142,24 @@ export const rules: { [P in Primitive]: LowerRule<Attributes[P]> } = {
     emitConvGradWeight(at, inputs[0]!, inputs[1]!, attrs),
   reshape: ({ inputs, attrs, at }) => at.reshaped(inputs[0]!, attrs.shape),
   permute: ({ inputs, attrs, at }) => at.emit.transpose(at.value(inputs[0]!), attrs.axes),
-  broadcast: ({ inputs, attrs, at }) =>
-    at.emit.node('Expand', [at.value(inputs[0]!), at.emit.i64(attrs.shape)]),
+  broadcast: ({ inputs, attrs, at }) => {
+    const e = at.emit;
+    const scale = pixelScale(at.node(inputs[0]!).shape, attrs.shape);
+    if (!scale || at.node(inputs[0]!).dtype !== 'f32')
+      return e.node('Expand', [at.value(inputs[0]!), e.i64(attrs.shape)]);
+    const [n, c, h, , w] = attrs.shape;
+    const attributes = {
+      mode: 'nearest',
+      coordinate_transformation_mode: 'asymmetric',
+      nearest_mode: 'floor',
+    };
+    const larger = e.node(
+      'Resize',
+      [at.reshaped(inputs[0]!, [n!, c!, h!, w!]), '', e.f32([1, 1, ...scale])],
+      { attributes },
+    );
+    return e.reshape(larger, attrs.shape);
+  },
   pad: ({ inputs, attrs, at }) =>
     at.emit.node('Pad', [at.value(inputs[0]!), at.emit.i64([...attrs.low, ...attrs.high])]),
   slice: ({ inputs, attrs: { start, end }, at }) => {
