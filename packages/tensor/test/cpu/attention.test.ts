@@ -152,6 +152,11 @@ describe('tiles of heads', () => {
     expect(headTiles(bytes, shape)).toBe(parts);
   });
 
+  it('are some 32 at most', () => {
+    expect(headTiles(320, { ...shape, batch: 16 })).toBe(32);
+    expect(headTiles(320, { ...shape, batch: 11 })).toBe(44);
+  });
+
   it('are for operators with one thread only', () => {
     const c = { name: 'self', ...shape, queries: 8, d: 2, dv: 2 };
     const made = trace((t) => ({ outputs: { ...attended(t, c) } }));

@@ -1,6 +1,7 @@
 /** @file Attention in ONNX Runtime's operators: the scores of a whole layer are never kept. */
 import type { NodeId, Options } from '../../graph/types.ts';
 import type { Emitter, Name } from './emit.ts';
+import { equalParts } from './equalParts.ts';
 import type { Lowering } from './lowering.ts';
 
 /** (q, k, v), each [B, L, heads d] -> [B, Lq, heads d] */
@@ -31,13 +32,10 @@ export function queryChunks(bytes: number, { batch, heads, queries, keys }: Size
   );
 }
 
-/** Into how many equal parts the heads of all pictures are divided, so that the scores of one take `bytes` at most; 1 where those of a single head take more. */
+/** Into how many equal parts the heads of all pictures are divided, so that the scores of one take `bytes` at most, if it is not many; 1 where those of a single head take more. */
 export function headTiles(bytes: number, { batch, heads, queries, keys }: Sizes): number {
   const most = Math.floor(bytes / (4 * queries * keys));
-  if (most === 0) return 1;
-  let parts = Math.ceil((batch * heads) / most);
-  while ((batch * heads) % parts !== 0) parts++;
-  return parts;
+  return most === 0 ? 1 : equalParts(batch * heads, most);
 }
 
 /** Of some heads, [.., d, L] each; see emitAttentionGrad. */

@@ -20,9 +20,7 @@ export type CompositeLowering = (call: {
 const MS = 'com.microsoft' as const;
 const shapeOf = (at: Lowering, id: NodeId): Shape => at.node(id).shape;
 const number = (options: Options, key: string): number => options[key] as number;
-const meanOf = (e: Emitter, x: Name): Name => e.node('ReduceMean', [x, e.i64([-1])]);
-
-/** (x - mean) scale + bias of x [N, C, L], with scale, bias and mean of C numbers each: one pass, where broadcasting takes one for each. */
+/** (x - mean) scale + bias of x [N, C, L], with scale, bias and mean [C]: one pass, where broadcasting takes one for each. */
 function affine(
   e: Emitter,
   x: Name,
@@ -30,23 +28,22 @@ function affine(
   { scale, bias, mean }: { scale: Name; bias?: Name; mean?: Name },
 ): Name {
   const all = (value: number): Name => e.f32(new Array<number>(channels).fill(value));
-  const flat = (name: Name | undefined): Name =>
-    name === undefined ? all(0) : e.reshape(name, [channels]);
-  return e.node('BatchNormalization', [x, flat(scale), flat(bias), flat(mean), all(1)], {
-    attributes: { epsilon: { float: 0 } },
-  });
+  const stats = [scale, bias ?? all(0), mean ?? all(0), all(1)];
+  return e.node('BatchNormalization', [x, ...stats], { attributes: { epsilon: { float: 0 } } });
 }
 
-/** g - mean(g) - h mean(g h), the inner part of every normalisation's gradient, over the last axis of g and x [1, R, L], where h is the normalised x. */
+/** g - mean(g) - h mean(g h), the inner part of every normalisation's gradient, over the last axis of g and x [1, R, L], where h is x normalised with mean and invStd [R]. */
 function centredGradient(
   e: Emitter,
   g: Name,
   x: Name,
   { rows, mean, invStd }: { rows: number; mean: Name; invStd: Name },
 ): Name {
+  const ofRows = (rowsOf: Name): Name =>
+    e.node('ReduceMean', [rowsOf, e.i64([0, 2])], { attributes: { keepdims: 0 } });
   const h = affine(e, x, rows, { scale: invStd, mean });
-  const scale = meanOf(e, e.node('Mul', [g, h]));
-  return e.node('Sub', [g, affine(e, h, rows, { scale, bias: meanOf(e, g) })]);
+  const scale = ofRows(e.node('Mul', [g, h]));
+  return e.node('Sub', [g, affine(e, h, rows, { scale, bias: ofRows(g) })]);
 }
 
 /** Both halves along the last axis. */
@@ -134,10 +131,10 @@ export const compositeLowerings: Readonly<Record<string, CompositeLowering>> = {
     const rows = sizeOf(shape) / length;
     const flat = (id: NodeId): Name => e.reshape(at.value(id), [1, rows, length]);
     const g = e.node('Mul', [flat(inputs[0]!), at.value(inputs[2]!)]);
-    const invStd = at.value(inputs[4]!);
-    const stats = { rows, mean: at.value(inputs[3]!), invStd };
+    const stat = (id: NodeId): Name => e.reshape(at.value(id), [rows]);
+    const stats = { rows, mean: stat(inputs[3]!), invStd: stat(inputs[4]!) };
     const inner = centredGradient(e, g, flat(inputs[1]!), stats);
-    return [e.node('Mul', [e.reshape(inner, shape), invStd])];
+    return [e.node('Mul', [e.reshape(inner, shape), at.value(inputs[4]!)])];
   },
   groupNorm: ({ inputs, options, at }) => {
     const e = at.emit;
@@ -173,7 +170,8 @@ export const compositeLowerings: Readonly<Record<string, CompositeLowering>> = {
     const scale = e.node('Mul', [at.reshaped(inputs[2]!, [1, groups, c / groups]), invStd]);
     const scales = e.reshape(scale, [n, c, ...shape.slice(2).map(() => 1)]);
     const g = flat(e.node('Mul', [at.value(inputs[0]!), scales]));
-    const stats = { rows, mean: at.value(inputs[3]!), invStd };
+    const stat = (id: NodeId): Name => e.reshape(at.value(id), [rows]);
+    const stats = { rows, mean: stat(inputs[3]!), invStd: stat(inputs[4]!) };
     return [e.reshape(centredGradient(e, g, flat(at.value(inputs[1]!)), stats), shape)];
   },
   attention: ({ inputs, options, at }) => [emitAttention(at, inputs, options)],

@@ -5,6 +5,7 @@
 import { type AnyNode, type Graph, type NodeId, type Shape, sizeOf } from '../../graph/types.ts';
 import { usersOf } from '../../graph/walk.ts';
 import { gegluGradient } from './composites.ts';
+import { equalParts } from './equalParts.ts';
 import type { Emitter, Name } from './emit.ts';
 import type { Biased } from './fuse.ts';
 import type { Lowering } from './lowering.ts';
@@ -157,10 +158,7 @@ const LEAST_ROWS = 128;
 
 /** Into how many equal parts [rows, 2n] is divided so that [rows, n] of each takes `bytes` at most, or has few rows. */
 export function rowTiles(bytes: number, [rows, width]: Shape): number {
-  const most = Math.max(LEAST_ROWS, Math.floor(bytes / (2 * width!)));
-  let tiles = Math.ceil(rows! / most);
-  while (rows! % tiles !== 0) tiles++;
-  return tiles;
+  return equalParts(rows!, Math.max(LEAST_ROWS, Math.floor(bytes / (2 * width!))));
 }
 
 const rowsIn = (e: Emitter, x: Name, tiles: number): readonly Name[] =>

@@ -30,32 +30,34 @@ export function rearrange(kernel: Float32Array, shape: Size4, order: KernelOrder
   if (order === 'tiles') return transformKernel(kernel, shape);
   const [o, c, kh, kw] = shape;
   const taps = kh * kw;
+  const step = stepsIn(order, shape);
+  const first = step.tap < 0 ? (1 - taps) * step.tap : 0;
   const copy = new Float32Array(kernel.length);
-  const place = placeIn(order, shape);
   let from = 0;
   for (let out = 0; out < o; out++)
-    for (let channel = 0; channel < c; channel++)
-      for (let tap = 0; tap < taps; tap++) copy[place(out, channel, tap)] = kernel[from++]!;
+    for (let channel = 0; channel < c; channel++) {
+      let to = first + out * step.out + channel * step.channel;
+      for (let tap = 0; tap < taps; tap++, to += step.tap) copy[to] = kernel[from++]!;
+    }
   return copy;
 }
 
-/** Where the number of a pair of channels and a tap goes. */
-function placeIn(
+/** How far apart neighbours lie along each axis of the kernel; negative for taps in reverse. */
+function stepsIn(
   order: Exclude<KernelOrder, 'tiles'>,
   [o, c, kh, kw]: Size4,
-): (out: number, channel: number, tap: number) => number {
+): Record<'out' | 'channel' | 'tap', number> {
   const taps = kh * kw;
-  const last = taps - 1;
   switch (order) {
     case 'forward':
-      return (out, channel, tap) => (out * taps + tap) * c + channel;
+      return { out: taps * c, channel: 1, tap: c };
     case 'flipped':
-      return (out, channel, tap) => (channel * taps + last - tap) * o + out;
+      return { out: 1, channel: taps * o, tap: -o };
     case 'forwardRows':
-      return (out, channel, tap) => (tap * c + channel) * o + out;
+      return { out: 1, channel: o, tap: c * o };
     case 'flippedRows':
-      return (out, channel, tap) => ((last - tap) * o + out) * c + channel;
+      return { out: c, channel: 1, tap: -o * c };
     case 'mirrored':
-      return (out, channel, tap) => (channel * o + out) * taps + last - tap;
+      return { out: taps, channel: o * taps, tap: -1 };
   }
 }
