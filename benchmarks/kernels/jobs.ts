@@ -53,7 +53,7 @@ function forms(target: Target, storage: Storage, wide: boolean): Form[] {
       ...(wide ? [{ kind: 'naive' } as const] : []),
       ...[
         [2, 2],
-        [4, 2],
+        [2, 4],
         [4, 4],
       ].map(
         ([groups, columns]): Form => ({

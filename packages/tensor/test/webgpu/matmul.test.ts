@@ -67,6 +67,7 @@ describe('products of matrices', () => {
   const plain = { batch: [], m: 45, n: 67, k: 37 };
   const forms: [string, Form | undefined][] = [
     ['broadcast', { kind: 'broadcast', groups: 2, columns: 3, parts: 2 }],
+    ['broadcast, fours', { kind: 'broadcast', groups: 2, columns: 4, parts: 2 }],
     ['naive', { kind: 'naive' }],
     ['tiled', small],
     ['tiled, split, ahead', ahead],
@@ -108,6 +109,23 @@ describe('products of matrices', () => {
       },
       form,
     );
+  });
+  it.each(forms.slice(0, 2))('both transposed, aligned fours, form %s', async (_, form) => {
+    const [batch, m, n, k] = [[2], 36, 44, 28];
+    await check(
+      {
+        ...{ batch, m, n, k },
+        a: view([batch, m, k], { transposed: true, offset: 4 }),
+        b: view([batch, k, n], { transposed: true, gap: 4 }),
+        out: 'f32',
+      },
+      form,
+    );
+  });
+  it('rows read by fours whose k ends within a round', async () => {
+    const [m, n, k] = [20, 36, 29];
+    const a = view([[], m, k], { transposed: true });
+    await check({ batch: [], m, n, k, a, b: view([[], k, n]), out: 'f32' }, forms[1]![1]);
   });
   it('vectors', async () => {
     for (const [m, n, k] of [
@@ -169,10 +187,13 @@ describe('the planner of products', () => {
     expect(form(square(512), lavapipe)).toEqual({
       kind: 'broadcast',
       groups: 2,
-      columns: 2,
+      columns: 4,
       parts: 1,
     });
     expect(form(square(1024), lavapipe)).toMatchObject({ groups: 4, columns: 4 });
+    // One tile of 40 columns in place of two of 32.
+    expect(form({ ...square(512), n: 40 }, lavapipe)).toMatchObject({ groups: 2, columns: 5 });
+    expect(form({ ...square(512), n: 8 }, lavapipe)).toMatchObject({ groups: 2, columns: 1 });
     expect(form(square(512), { ...lavapipe, subgroups: undefined })).toEqual({ kind: 'naive' });
     expect(form(square(512), { ...lavapipe, subgroups: { min: 4, max: 8 } })).toEqual({
       kind: 'naive',

@@ -1,6 +1,6 @@
 /** @file Which form a product takes on a device, by its shape and the device's limits; and its steps. */
 import type { Plan, Target } from '../kernel.ts';
-import { broadcast, broadcastK } from './broadcast.ts';
+import { broadcast, broadcastK, ownsFours } from './broadcast.ts';
 import { naive } from './naive.ts';
 import {
   matrixInvocations,
@@ -23,10 +23,20 @@ export type Form =
   | { readonly kind: 'tiled'; readonly tile: Tile; readonly parts: number }
   | { readonly kind: 'matrix'; readonly tile: MatrixTile; readonly parts: number };
 
-/** Rows and columns of a tile on a device that computes on the processor. Twice as many of both take lavapipe four times as long to compile (a second or two), and make convolutions 1.4 to 1.7 times as fast, which pays for those of this many multiplications. */
+/** Rows of a tile on a device that computes on the processor. Twice as many take lavapipe more than twice as long to compile (a second), and make products a tenth faster, which pays for those of this many multiplications. */
 const LARGE_ON_SOFTWARE = 2 ** 29;
-const softwareSide = ({ batch, m, n, k }: Product): number =>
+const softwareRows = ({ batch, m, n, k }: Product): number =>
   batch * m * n * k < LARGE_ON_SOFTWARE ? 16 : 32;
+/** Columns of an invocation there: four, unless another number leaves a tenth less to do. What a tile takes grows with its columns, and with what it reads for its rows; fours are read faster. */
+function softwareColumns(product: Product, size: number): number {
+  const cost = (columns: number) =>
+    ceilDiv(product.n, columns * size) * (columns + 1) * (ownsFours(product, columns) ? 0.8 : 1);
+  const [first, ...others] = [4, 5, 3, 2, 1] as const;
+  return others.reduce<number>(
+    (best, columns) => (cost(columns) < 0.9 * cost(best) ? columns : best),
+    first,
+  );
+}
 /** Workgroups that a large processor works on at once. */
 const busy = 132;
 /** Tiles, and their speed against the fastest (measured on an H200: 39 TFLOP/s). */
@@ -94,9 +104,8 @@ export function formOf(product: Product, target: Target): Form {
   if (target.kind === 'software') {
     const size = fixedSubgroup(target);
     if (size === undefined || size > 16 || m * n < 16) return { kind: 'naive' };
-    const most = ceilDiv(softwareSide(product), size);
-    const groups = Math.min(most, ceilDiv(m, size));
-    const columns = Math.min(most, ceilDiv(n, size));
+    const groups = Math.min(ceilDiv(softwareRows(product), size), ceilDiv(m, size));
+    const columns = softwareColumns(product, size);
     const workgroups = batch * ceilDiv(m, groups * size) * ceilDiv(n, columns * size);
     // Eight workgroups keep the threads of a processor busy.
     const parts = divisions(product, target).find((p) => workgroups * p >= 8) ?? 1;
