@@ -49,7 +49,8 @@ describe.for([
     };
   });
   const shape = [1, channels, pixels];
-  const backend = cpu({ threads: 2 });
+  // One thread and several have operators of their own.
+  const backends = [1, 2].map((threads) => cpu({ threads }));
   const results = [0, 1, 2].map(async (seed) => {
     const normal = (name: string) => draws(seed).normal(name, 0, shape).data;
     const x = f32(
@@ -57,11 +58,13 @@ describe.for([
       shape,
     );
     const given = { inputs: { x, dy: f32([...normal('dy')], shape) } };
-    return [await compute(backend, graph, given), await compute(reference, graph, given)] as const;
+    const want = await compute(reference, graph, given);
+    const got = await Promise.all(backends.map((backend) => compute(backend, graph, given)));
+    return got.map((one) => [one, want] as const);
   });
 
   it.for(Object.keys(graph.outputs))('are normalised as well as by PyTorch: %s', async (name) => {
-    for (const [got, want] of await Promise.all(results)) {
+    for (const [got, want] of (await Promise.all(results)).flat()) {
       const errors = Array.from(want[name]!.data, (w, i) => Math.abs(w - got[name]!.data[i]!));
       // Values and slopes reach 4.5, of which 5 roundings are allowed in any case.
       const allowed = Math.max(pytorch, 2.5e-6);

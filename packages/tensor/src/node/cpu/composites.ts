@@ -20,30 +20,38 @@ export type CompositeLowering = (call: {
 const MS = 'com.microsoft' as const;
 const shapeOf = (at: Lowering, id: NodeId): Shape => at.node(id).shape;
 const number = (options: Options, key: string): number => options[key] as number;
-/** (x - mean) scale + bias of x [N, C, L], with scale, bias and mean [C]: one pass, where broadcasting takes one for each. */
+/** (x - mean) scale + bias of x [N, C, L], with scale, bias and mean [C]: one pass by one thread, where broadcasting takes a pass for each, by all of them. */
 function affine(
-  e: Emitter,
+  at: Lowering,
   x: Name,
   channels: number,
   { scale, bias, mean }: { scale: Name; bias?: Name; mean?: Name },
 ): Name {
-  const all = (value: number): Name => e.f32(new Array<number>(channels).fill(value));
-  const stats = [scale, bias ?? all(0), mean ?? all(0), all(1)];
-  return e.node('BatchNormalization', [x, ...stats], { attributes: { epsilon: { float: 0 } } });
+  const e = at.emit;
+  if (at.oneThread) {
+    const all = (value: number): Name => e.f32(new Array<number>(channels).fill(value));
+    const stats = [scale, bias ?? all(0), mean ?? all(0), all(1)];
+    return e.node('BatchNormalization', [x, ...stats], { attributes: { epsilon: { float: 0 } } });
+  }
+  const along = (name: Name): Name => e.reshape(name, [channels, 1]);
+  const centred = mean === undefined ? x : e.node('Sub', [x, along(mean)]);
+  const scaled = e.node('Mul', [centred, along(scale)]);
+  return bias === undefined ? scaled : e.node('Add', [scaled, along(bias)]);
 }
 
 /** g - mean(g) - h mean(g h), the inner part of every normalisation's gradient, over the last axis of g and x [1, R, L], where h is x normalised with mean and invStd [R]. */
 function centredGradient(
-  e: Emitter,
+  at: Lowering,
   g: Name,
   x: Name,
   { rows, mean, invStd }: { rows: number; mean: Name; invStd: Name },
 ): Name {
+  const e = at.emit;
   const ofRows = (rowsOf: Name): Name =>
     e.node('ReduceMean', [rowsOf, e.i64([0, 2])], { attributes: { keepdims: 0 } });
-  const h = affine(e, x, rows, { scale: invStd, mean });
+  const h = affine(at, x, rows, { scale: invStd, mean });
   const scale = ofRows(e.node('Mul', [g, h]));
-  return e.node('Sub', [g, affine(e, h, rows, { scale, bias: ofRows(g) })]);
+  return e.node('Sub', [g, affine(at, h, rows, { scale, bias: ofRows(g) })]);
 }
 
 /** Both halves along the last axis. */
@@ -133,7 +141,7 @@ export const compositeLowerings: Readonly<Record<string, CompositeLowering>> = {
     const g = e.node('Mul', [flat(inputs[0]!), at.value(inputs[2]!)]);
     const stat = (id: NodeId): Name => e.reshape(at.value(id), [rows]);
     const stats = { rows, mean: stat(inputs[3]!), invStd: stat(inputs[4]!) };
-    const inner = centredGradient(e, g, flat(inputs[1]!), stats);
+    const inner = centredGradient(at, g, flat(inputs[1]!), stats);
     return [e.node('Mul', [e.reshape(inner, shape), at.value(inputs[4]!)])];
   },
   groupNorm: ({ inputs, options, at }) => {
@@ -152,7 +160,7 @@ export const compositeLowerings: Readonly<Record<string, CompositeLowering>> = {
         attributes: { axis: -1, epsilon: { float: number(options, 'eps') } },
       },
     );
-    const y = affine(e, e.reshape(h!, [n, c, (length * groups) / c]), c, {
+    const y = affine(at, e.reshape(h!, [n, c, (length * groups) / c]), c, {
       scale: at.value(inputs[1]!),
       bias: at.value(inputs[2]!),
     });
@@ -172,7 +180,7 @@ export const compositeLowerings: Readonly<Record<string, CompositeLowering>> = {
     const g = flat(e.node('Mul', [at.value(inputs[0]!), scales]));
     const stat = (id: NodeId): Name => e.reshape(at.value(id), [rows]);
     const stats = { rows, mean: stat(inputs[3]!), invStd: stat(inputs[4]!) };
-    return [e.reshape(centredGradient(e, g, flat(at.value(inputs[1]!)), stats), shape)];
+    return [e.reshape(centredGradient(at, g, flat(at.value(inputs[1]!)), stats), shape)];
   },
   attention: ({ inputs, options, at }) => [emitAttention(at, inputs, options)],
   attentionGrad: ({ inputs, options, at }) => emitAttentionGrad(at, inputs, options),

@@ -80,7 +80,8 @@ export function lower(
 ): Lowered {
   const live = needed(spelled);
   const { biased, inside } = planBiases(spelled);
-  const atATime = session.threads === 1 ? tileBytes : Number.POSITIVE_INFINITY;
+  const oneThread = session.threads === 1;
+  const atATime = oneThread ? tileBytes : Number.POSITIVE_INFINITY;
   // Half as much: more of them are alive at once.
   const halved = planHalves(spelled, biased, atATime / 2);
   const emit = new Emitter();
@@ -151,6 +152,7 @@ export function lower(
     },
     chunkBytes,
     tileBytes: atATime,
+    oneThread,
     prepacking: session.prepacking,
   };
   const compositeNames = (id: NodeId): readonly Name[] => {

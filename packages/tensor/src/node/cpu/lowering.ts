@@ -22,6 +22,8 @@ export interface Lowering {
   readonly chunkBytes: number;
   /** Bytes of attention scores that one core works on at a time, so that they stay in its cache; infinite where several share an operator. */
   readonly tileBytes: number;
+  /** Whether one thread computes each operator. */
+  readonly oneThread: boolean;
   /** Whether operators may keep rearranged copies of weights. */
   readonly prepacking: boolean;
 }
