@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { ConvAttributes } from '../../src/graph/types.ts';
 import { apply, reference, type Tensor, trace, type Tracer } from '../../src/index.ts';
 import { convLowering, gradInputLowering } from '../../src/node/cpu/convolution.ts';
+import { gradWeightLowering } from '../../src/node/cpu/gradWeight.ts';
 import type { Size4 } from '../../src/node/cpu/lowering.ts';
 import { cpu } from '../../src/node/index.ts';
 import { compute, drawn, expectNear, type Results } from './support/compute.ts';
@@ -99,6 +100,14 @@ const cases: readonly Case[] = [
     stride: [1, 1],
     padding: [1, 0, 0, 1],
   },
+  { name: 'many channels, few pixels', x: [2, 9, 2, 3], w: [2, 9, 3, 3], ...same(3) },
+  {
+    name: 'many channels, few pixels, stride 2',
+    x: [1, 9, 5, 4],
+    w: [2, 9, 3, 2],
+    stride: [2, 1],
+    padding: [1, 0, 1, 1],
+  },
   { name: 'one channel to one', x: [2, 1, 4, 4], w: [1, 1, 3, 3], ...same(3) },
 ];
 
@@ -179,9 +188,29 @@ describe('the choice by shape', () => {
     return {
       forward: convLowering(output, w, { stride, padding }),
       gradient: gradInputLowering(output, w, { stride, padding, size: [h, wide] }),
+      kernel: gradWeightLowering(output, w, { stride, padding }),
     };
   };
   const chosen = Object.fromEntries(cases.map((c) => [c.name, lowerings(c)]));
+
+  it('puts what taps saw side by side where channels are many and pixels few', () => {
+    const named = (lowering: string) =>
+      Object.keys(chosen).filter((name) => chosen[name]!.kernel === lowering);
+    expect(named('columns')).toEqual([
+      '3x3, picture smaller than the kernel',
+      'many channels, few pixels',
+      'many channels, few pixels, stride 2',
+    ]);
+    expect(named('pointwise')).toEqual(['1x1', '1x1, batch 1']);
+    // Stable Diffusion 1.5 at 256 px, batch 1.
+    const square = (channels: number, side: number) =>
+      gradWeightLowering([1, channels, side, side], [channels, channels, 3, 3], same(3));
+    expect([square(320, 32), square(640, 16), square(1280, 8)]).toEqual([
+      'taps',
+      'columns',
+      'columns',
+    ]);
+  });
 
   it('gathers small pictures of a batch, and only those', () => {
     const gathered = Object.entries(chosen).filter(([, c]) => c.forward === 'gathered');
@@ -202,6 +231,7 @@ describe('the choice by shape', () => {
       'strides that differ',
       '1x1, stride 2',
       '1x1, padded',
+      'many channels, few pixels',
       'one channel to one',
     ]);
     // Of a gradient with strides, most taps would be zeros.

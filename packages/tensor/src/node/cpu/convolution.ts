@@ -6,7 +6,6 @@ import type { Lowering, Size4 } from './lowering.ts';
 import { emitInTiles, isFasterInTiles } from './winograd.ts';
 
 type GradInputAttributes = ConvAttributes & { readonly size: readonly [number, number] };
-type GradWeightAttributes = ConvAttributes & { readonly kernel: readonly [number, number] };
 
 /**
  * How a convolution is computed: by ONNX Runtime's own operator; picture and taps gathered into rows, as one matrix product over the whole batch; or in tiles. The latter two need a copy of
@@ -153,90 +152,4 @@ export function emitConvGradInput(
       output_padding,
     },
   });
-}
-
-/** How the gradient of a kernel is computed. */
-export type GradWeightLowering = 'swapped' | 'columns';
-
-/** Pixels of all pictures up to which a product with columns beats a convolution whose kernels are as large as a picture. */
-const FEW = 128;
-
-/** `cotangent` [N,O,H',W'] */
-export const gradWeightLowering = ([n, , oh, ow]: Size4): GradWeightLowering =>
-  n * oh * ow <= FEW ? 'columns' : 'swapped';
-
-/** x [N,C,H,W], dy [N,O,H',W'] -> dw [O,C,kh,kw] */
-export const emitConvGradWeight = (
-  at: Lowering,
-  x: NodeId,
-  dy: NodeId,
-  attrs: GradWeightAttributes,
-): Name =>
-  gradWeightLowering(size4(at, dy)) === 'columns'
-    ? emitColumnsProduct(at, x, dy, attrs)
-    : emitSwappedConv(at, x, dy, attrs);
-
-/** One product of dy [O, N H' W'] with what each tap of the kernel saw, [C kh kw, N H' W']. */
-function emitColumnsProduct(
-  at: Lowering,
-  x: NodeId,
-  dy: NodeId,
-  attrs: GradWeightAttributes,
-): Name {
-  const e = at.emit;
-  const [n, c] = size4(at, x);
-  const [, o, oh, ow] = size4(at, dy);
-  const [kh, kw] = attrs.kernel;
-  const [top, left, bottom, right] = attrs.padding;
-  const [sy, sx] = attrs.stride;
-  const pixels = n * oh * ow;
-  const byChannel = (id: NodeId): Name =>
-    n === 1 ? at.value(id) : e.transpose(at.value(id), [1, 0, 2, 3]);
-  const padded = attrs.padding.every((p) => p === 0)
-    ? byChannel(x)
-    : e.node('Pad', [byChannel(x), e.i64([0, 0, top, left, 0, 0, bottom, right])]);
-  const taps = Array.from({ length: kh * kw }, (_, tap) => {
-    const [i, j] = [Math.floor(tap / kw), tap % kw];
-    const seen = e.node('Slice', [
-      padded,
-      e.i64([i, j]),
-      e.i64([i + (oh - 1) * sy + 1, j + (ow - 1) * sx + 1]),
-      e.i64([2, 3]),
-      e.i64([sy, sx]),
-    ]);
-    return e.reshape(seen, [c, 1, pixels]);
-  });
-  const columns = e.node('Concat', taps, { attributes: { axis: 1 } });
-  const product = e.matmul(
-    e.reshape(byChannel(dy), [o, pixels]),
-    e.reshape(columns, [c * kh * kw, pixels]),
-    { transB: true },
-  );
-  return e.reshape(product, [o, c, kh, kw]);
-}
-
-/** A convolution with batch and channels swapped, the stride becoming a dilation. */
-function emitSwappedConv(at: Lowering, x: NodeId, dy: NodeId, attrs: GradWeightAttributes): Name {
-  const e = at.emit;
-  const [, , h, w] = size4(at, x);
-  const [, , oh, ow] = size4(at, dy);
-  const [kh, kw] = attrs.kernel;
-  const [top, left, bottom, right] = attrs.padding;
-  const swapped = e.node(
-    'Conv',
-    [e.transpose(at.value(x), [1, 0, 2, 3]), e.transpose(at.value(dy), [1, 0, 2, 3])],
-    {
-      attributes: {
-        kernel_shape: [oh, ow],
-        dilations: attrs.stride,
-        strides: [1, 1],
-        pads: attrs.padding,
-      },
-    },
-  );
-  // Rows and columns that the stride of the forward pass never reached.
-  const exact =
-    h + top + bottom - (oh - 1) * attrs.stride[0] === kh &&
-    w + left + right - (ow - 1) * attrs.stride[1] === kw;
-  return e.transpose(exact ? swapped : e.slice(swapped, [2, 3], [0, 0], [kh, kw]), [1, 0, 2, 3]);
 }

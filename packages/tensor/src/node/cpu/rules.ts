@@ -2,7 +2,8 @@
 import { internal } from '../../errors.ts';
 import type { Attributes, NodeId, Primitive, Shape } from '../../graph/types.ts';
 import { givenIn } from '../../host/rowNumbers.ts';
-import { emitConv, emitConvGradInput, emitConvGradWeight } from './convolution.ts';
+import { emitConv, emitConvGradInput } from './convolution.ts';
+import { emitConvGradWeight } from './gradWeight.ts';
 import type { Emitter, Name } from './emit.ts';
 import type { Lowering, LowerRule, Size4 } from './lowering.ts';
 
