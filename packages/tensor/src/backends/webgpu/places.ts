@@ -97,6 +97,28 @@ export const affine = (place: Place, strides: readonly number[], offset = 0): Te
     number(offset),
   );
 
+/**
+ * How the elements that follow `place` lie, up to three of them, where its row-major number is the variable `number`, a multiple of four: beside each other from a multiple of four on (`four`), or all in
+ * one (`one`); undefined where neither is known.
+ */
+export function alongFour(
+  place: Place,
+  strides: readonly number[],
+  offset: number,
+  number: string,
+): 'four' | 'one' | undefined {
+  let found: 'four' | 'one' = 'one';
+  let aligned = offset % 4 === 0;
+  for (const { base, inner, length, stride } of merged(place, strides)) {
+    if (stride === 0 || base.value !== undefined) continue;
+    if (base.code !== number) return undefined;
+    if (inner === 1 && stride === 1 && length % 4 === 0) found = 'four';
+    else if (inner % 4 === 0) aligned &&= stride % 4 === 0;
+    else return undefined;
+  }
+  return found === 'one' || aligned ? found : undefined;
+}
+
 /** The row-major number of the element. */
 export const flatOf = (place: Place): Term =>
   affine(place, stridesOf(place.map(({ length }) => length)));

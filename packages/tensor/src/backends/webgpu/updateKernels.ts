@@ -1,7 +1,7 @@
 /** @file Kernels that move states on, at the end of a program, where everything else has been computed. */
 import type { Graph, NodeId } from '../../graph/types.ts';
 import type { Fusion } from './fuse.ts';
-import type { Lowering } from './lowering.ts';
+import { byFours, type Lowering } from './lowering.ts';
 import { placeAt, variable } from './places.ts';
 import type { ProgramStep, TensorId } from './program.ts';
 import type { UpdateGroup } from './updates.ts';
@@ -80,20 +80,40 @@ function writeTo(
   roots: ReadonlyMap<TensorId, NodeId>,
   targets: ReadonlyMap<TensorId, TensorId>,
 ): ProgramStep | undefined {
+  const first = at.node([...roots.values()][0]!);
+  const overwrites = (elsewhere: ReadonlySet<TensorId>): boolean =>
+    [...roots.keys()].some((tensor) => targets.get(tensor) === tensor && elsewhere.has(tensor));
+  const fours = byFours(
+    at,
+    first.shape,
+    [],
+    [...roots].map(([tensor, root]) => ({
+      tensor: targets.get(tensor)!,
+      value: (writer, place) => writer.value(root, place),
+      isBool: at.node(root).dtype === 'bool',
+    })),
+  );
+  if (fours) {
+    const { writer, workgroups } = fours;
+    if (overwrites(writer.readElsewhere('i')) || writer.bindings > at.target.bindings)
+      return undefined;
+    return writer.finish({
+      ...{ name: 'update', workgroup: [at.lineSize, 1], workgroups },
+      ...{ flops: size * roots.size, path: first.path },
+    });
+  }
   const writer = at.writer([]);
   const { body } = writer;
   const within = (elements: number): string => `if (i >= ${elements}u) { return; }`;
   body.line(`let i = (group.y * groups.x + group.x) * ${at.lineSize}u + local.x;`);
   body.line(within(size));
-  const first = at.node([...roots.values()][0]!);
   const place = placeAt(first.shape, variable('i', size));
   const values = [...roots].map(
     ([tensor, root]) => [tensor, writer.value(root, place), writer.isBool(root)] as const,
   );
   const own = size === 1 ? '0u' : 'i';
   const elsewhere = writer.readElsewhere(own);
-  if ([...roots.keys()].some((tensor) => targets.get(tensor) === tensor && elsewhere.has(tensor)))
-    return undefined;
+  if (overwrites(elsewhere)) return undefined;
   // All of an element is read before any of it is written.
   for (const [tensor, value, isBool] of values)
     writer.storeTensor(targets.get(tensor)!, own, value, isBool);

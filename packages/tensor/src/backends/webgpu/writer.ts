@@ -1,9 +1,9 @@
 /** @file One kernel as it is being written: the tensors that it is bound to, and the expressions of elements of graph nodes. */
-import type { AnyNode, NodeId } from '../../graph/types.ts';
+import { type AnyNode, type NodeId, stridesOf } from '../../graph/types.ts';
 import { Body } from './body.ts';
 import { functionCode } from './functions.ts';
 import type { Kernel, Storage, Target } from './kernel.ts';
-import { affine, flatOf, keyOf, type Place, type Term } from './places.ts';
+import { affine, alongFour, keyOf, type Place } from './places.ts';
 import {
   elementBytes,
   type Operand,
@@ -32,7 +32,10 @@ interface Bound {
   readonly name: string;
   readonly tensor: TensorId;
   access: 'read' | 'write' | 'update';
+  /** Elements that are read and written at once. */
+  readonly width: 1 | 4;
 }
+const components = ['x', 'y', 'z', 'w'] as const;
 
 /** How loaded words are seen in expressions, and back. */
 function fromStorage(word: string, { storage }: ProgramTensor, isBool: boolean): string {
@@ -53,6 +56,10 @@ export class Writer implements Speller {
   readonly #own: ReadonlySet<NodeId>;
   /** Values that stand for nodes at any place: the result of a reduction, for what is done to it. */
   readonly #given = new Map<NodeId, string>();
+  /** Which of four elements is being spelled; undefined where a thread computes one. */
+  #component: (typeof components)[number] | undefined;
+  /** Some tensor does not lie by fours. */
+  #uneven = false;
   /** What it computes. */
   readonly #computed = new Set<NodeId>();
 
@@ -100,11 +107,33 @@ export class Writer implements Speller {
         (n) => this.#isLoaded(n),
       );
       if (seen.source !== id && this.#isLoaded(seen.source) && !this.#given.has(seen.source))
-        return this.#load(seen.source, affine(place, seen.view.strides, seen.view.offset));
+        return this.#load(seen.source, place, seen.view.strides, seen.view.offset);
       if (!moves.has(this.node(id).op)) this.computes(id);
-      return this.body.remember(`${id} ${keyOf(place)}`, () => spell(id, place, this));
+      return this.body.remember(`${id}${this.#component ?? ''} ${keyOf(place)}`, () =>
+        spell(id, place, this),
+      );
     }
-    return this.#load(id, flatOf(place));
+    return this.#load(id, place, stridesOf(place.map(({ length }) => length)));
+  }
+
+  /** Spells four elements, whose first has the number `i`, a multiple of four: `value` is called for each, at the place of the first. Undefined where a tensor does not lie so. */
+  four(value: () => string): string[] | undefined {
+    const all = components.map((component) => {
+      this.#component = component;
+      return value();
+    });
+    this.#component = undefined;
+    return this.#uneven ? undefined : all;
+  }
+
+  /** Stores four elements from number `i` on; whether the tensor takes fours. */
+  storeFour(tensor: TensorId, values: readonly string[], isBool = false): boolean {
+    const described = this.#source.tensor(tensor);
+    const bound = this.#byFunction(described) ? undefined : this.#bind(tensor, 'write', 4);
+    if (bound?.width !== 4) return false;
+    const words = values.map((value) => toStorage(value, described, isBool));
+    this.body.line(`${bound.name}[i / 4u] = vec4<${described.storage}>(${words.join(', ')});`);
+    return true;
   }
 
   checkRow(id: NodeId, index: string, rows: number): void {
@@ -167,7 +196,7 @@ export class Writer implements Speller {
     const declared: Kernel['operands'][number][] = [];
     const globals: string[] = [];
     let f16 = false;
-    for (const { name, tensor, access } of this.#bound.values()) {
+    for (const { name, tensor, access, width } of this.#bound.values()) {
       const described = this.#source.tensor(tensor);
       const { storage } = described;
       f16 ||= storage === 'f16';
@@ -177,7 +206,7 @@ export class Writer implements Speller {
       for (let w = 0; w < windows; w++) {
         const variable = windows > 1 ? `${name}_${w}` : name;
         globals.push(
-          `@group(0) @binding(${operands.length}) var<storage, read_write> ${variable}: array<${elementType(storage, access)}>;`,
+          `@group(0) @binding(${operands.length}) var<storage, read_write> ${variable}: array<${width === 4 ? `vec4<${storage}>` : elementType(storage, access)}>;`,
         );
         operands.push({ tensor, from: w * each, bytes: Math.min(each, whole - w * each) });
         declared.push({ storage, access });
@@ -220,17 +249,28 @@ export class Writer implements Speller {
     return !this.#own.has(id) && this.#source.tensorOf(id) !== undefined;
   }
 
-  #load(id: NodeId, at: Term): string {
-    return this.loadTensor(this.#source.tensorOf(id)!, this.body.bind(at.code), this.isBool(id));
+  #load(id: NodeId, place: Place, strides: readonly number[], offset = 0): string {
+    const tensor = this.#source.tensorOf(id)!;
+    const at = this.body.bind(affine(place, strides, offset).code);
+    if (this.#component === undefined) return this.loadTensor(tensor, at, this.isBool(id));
+    const described = this.#source.tensor(tensor);
+    const lies = this.#byFunction(described) ? undefined : alongFour(place, strides, offset, 'i');
+    const width = lies === 'four' ? 4 : 1;
+    const bound = this.#bind(tensor, 'read', width);
+    if (!lies || bound.width !== width) this.#uneven = true;
+    if (width === 1) return this.loadTensor(tensor, at, this.isBool(id));
+    this.#reads.push({ tensor, at });
+    const four = this.body.bind(`${bound.name}[${at} / 4u]`);
+    return this.body.bind(fromStorage(`${four}.${this.#component}`, described, this.isBool(id)));
   }
 
-  #bind(tensor: TensorId, access: 'read' | 'write' | 'update'): Bound {
+  #bind(tensor: TensorId, access: 'read' | 'write' | 'update', width: 1 | 4 = 1): Bound {
     const known = this.#bound.get(tensor);
     if (known) {
       if (known.access !== access) known.access = 'update';
       return known;
     }
-    const bound: Bound = { name: `b${this.#bound.size}`, tensor, access };
+    const bound: Bound = { name: `b${this.#bound.size}`, tensor, access, width };
     this.#bound.set(tensor, bound);
     return bound;
   }
