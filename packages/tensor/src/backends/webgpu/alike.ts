@@ -1,6 +1,6 @@
 /**
  * @file Kernels that differ by whole numbers alone become one, which each dispatch hands its own numbers. A driver that computes on the processor takes a second or more to compile a product; of the 330 codes of a
- * LoRA's step at SD1.5's size 70 are left.
+ * LoRA's step at SD1.5's size 95 are left.
  */
 import type { Kernel, Target } from './kernel.ts';
 import type { Program } from './program.ts';
