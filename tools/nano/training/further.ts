@@ -1,10 +1,10 @@
 /**
- * @file Trains the decoder of nano's autoencoder on, on the cpu, beside other work; encoder and latents stay as they are:
+ * @file Trains nano's autoencoder, or one half of it, on, on the cpu, beside other work:
  *
- *     node --conditions=@sdft/source tools/nano/training/decoder.ts MODEL WORK --minutes 90
+ *     node --conditions=@sdft/source tools/nano/training/further.ts both MODEL WORK --minutes 90
  *
- * MODEL is a folder in diffusers layout. WORK gets `model`, MODEL with what has been learned so far, and `decoder.json` with its figures. A second call goes on with what lies in WORK; a file
- * `stop` in WORK/decoder ends it.
+ * The first word is `encoder`, `decoder` or `both`; what is not trained stays as it is. MODEL is a folder in diffusers layout. WORK gets `model`, MODEL with what has been learned so far, and
+ * `further.json` with its figures. A second call goes on with what lies in WORK; a file `stop` in WORK/run ends it.
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
@@ -27,7 +27,15 @@ const { values, positionals } = parseArgs({
     'save-minutes': { type: 'string', default: '10' },
   },
 });
-const [from, work] = positionals.map((path) => resolve(path)) as [string, string];
+const parts = {
+  encoder: ['vae.encoder.**', 'vae.quant_conv'],
+  decoder: ['vae.decoder.**', 'vae.post_quant_conv'],
+  both: ['vae.**'],
+};
+const [part, ...folders] = positionals;
+if (part !== 'encoder' && part !== 'decoder' && part !== 'both')
+  throw new Error(`say what to train, encoder, decoder or both, not ${part}`);
+const [from, work] = folders.map((path) => resolve(path)) as [string, string];
 mkdirSync(work, { recursive: true });
 const here = (name: string): string => new URL(name, import.meta.url).pathname;
 const pack = readPack(here('../.cache/pictures.pack'));
@@ -37,16 +45,17 @@ const figures: object[] = [];
 await tell(from, 0);
 const optimizer = { name: 'adamw', lr: Number(values.lr ?? 3e-4), beta2: 0.99, weightDecay: 0 };
 await trainFor({
-  recipe: here('decoder.yaml'),
+  recipe: here('further.yaml'),
   relativeTo: work,
   changes: {
     base: from,
+    at: parts[part],
     optimizer,
     ...(values.batch !== undefined && { batch: Number(values.batch) }),
   },
   images: imageSet(pack, choices.decoder),
   backend,
-  folder: join(work, 'decoder'),
+  folder: join(work, 'run'),
   end: now() + 60 * Number(values.minutes),
   shape: { rise: 0.02, fall: 0.9 },
   saveEvery: 60 * Number(values['save-minutes']),
@@ -65,7 +74,7 @@ async function tell(folder: string, step: number): Promise<void> {
   for (const [name, choice] of Object.entries(measured))
     psnr[name] = (await reconstructions(base, imageSet(pack, choice), backend)).psnr;
   figures.push({ step, seconds: Math.round(now()), ...psnr });
-  writeFileSync(join(work, 'decoder.json'), `${JSON.stringify(figures, undefined, 1)}\n`);
+  writeFileSync(join(work, 'further.json'), `${JSON.stringify(figures, undefined, 1)}\n`);
   say(
     `step ${step}: ${Object.entries(psnr)
       .map(([name, db]) => `kept ${name} ${db.toFixed(3)} dB`)
