@@ -6,7 +6,7 @@
  * The first word is `encoder`, `decoder` or `both`; what is not trained stays as it is. MODEL is a folder in diffusers layout. WORK gets `model`, MODEL with what has been learned so far, and
  * `further.json` with its figures. A second call goes on with what lies in WORK; a file `stop` in WORK/run ends it.
  */
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { openBase } from '@sdft/methods';
@@ -41,8 +41,11 @@ const here = (name: string): string => new URL(name, import.meta.url).pathname;
 const pack = readPack(here('../.cache/pictures.pack'));
 const backend = cpu({ threads: Number(values.threads) });
 const model = join(work, 'model');
-const figures: object[] = [];
-await tell(from, 0);
+const told = join(work, 'further.json');
+const figures: object[] = existsSync(told)
+  ? (JSON.parse(readFileSync(told, 'utf8')) as object[])
+  : [];
+if (figures.length === 0) await tell(from, 0);
 const optimizer = { name: 'adamw', lr: Number(values.lr ?? 3e-4), beta2: 0.99, weightDecay: 0 };
 await trainFor({
   recipe: here('further.yaml'),
@@ -74,7 +77,7 @@ async function tell(folder: string, step: number): Promise<void> {
   for (const [name, choice] of Object.entries(measured))
     psnr[name] = (await reconstructions(base, imageSet(pack, choice), backend)).psnr;
   figures.push({ step, seconds: Math.round(now()), ...psnr });
-  writeFileSync(join(work, 'further.json'), `${JSON.stringify(figures, undefined, 1)}\n`);
+  writeFileSync(told, `${JSON.stringify(figures, undefined, 1)}\n`);
   say(
     `step ${step}: ${Object.entries(psnr)
       .map(([name, db]) => `kept ${name} ${db.toFixed(3)} dB`)
