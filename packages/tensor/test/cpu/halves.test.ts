@@ -81,3 +81,7 @@ it.for([
 ])('600 rows of two halves of 6, $bytes bytes at a time: $tiles', ({ bytes, tiles }) => {
   expect(rowTiles(bytes, [600, 12])).toBe(tiles);
 });
+
+it('an awkward number of rows stays whole', () => {
+  expect(rowTiles(0, [3 * 1009, 12])).toBe(1);
+});
