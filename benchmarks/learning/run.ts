@@ -9,13 +9,12 @@ import { cpu } from '@sdft/methods';
 import { UserError } from '@sdft/tensor';
 import { commit, machine } from '../report/machine.ts';
 import { evaluate, look, type Measure, prompts } from './evaluate.ts';
-import { classCount, classPrompt, type Method, methods } from './methods.ts';
+import { classCount, classPrompt, type Method, methods, seedsOf } from './methods.ts';
 import { withLearning } from './page.ts';
 import { foldersOf, pairIn, type Place, trainPair } from './pairs.ts';
 import { type Prepared, prepare } from './prepare.ts';
 import type { Evaluation, MethodResult, Pair, Results } from './results.ts';
 
-const seeds = [0, 1, 2];
 const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 const log = (text: string): void => console.error(text);
 
@@ -27,7 +26,7 @@ const usage = `node --conditions=@sdft/source benchmarks/learning/run.ts --work 
   --webui DIR      AUTOMATIC1111/stable-diffusion-webui v1.10.1
   --threads N      of each side (1); more where the machine does nothing else: on a shared one, threads wait for each other, and most of what is measured is how they do that
   --method NAME    ${methods.map(({ name }) => name).join(', ')}; by default all
-  --seed N         ${seeds.join(', ')}; by default all
+  --seed N         from 0 on; by default three, and eight of textual-inversion
   --steps N        tries it out with fewer steps; such figures mean nothing
   --results        evaluates what was measured with these threads and steps, writes results/learning.json and its part of docs/benchmarks.md`;
 
@@ -36,7 +35,7 @@ async function evaluated(place: Place, measure: Measure, method: Method) {
   const { evaluation: before, about } = await evaluate(method, measure);
   said(method, 'before', before);
   const pairs: Pair[] = [];
-  for (const seed of seeds) {
+  for (const seed of seedsOf(method)) {
     const trained = pairIn(place, method, seed);
     if (!trained) continue;
     const { theirs, ours } = foldersOf(place.work, method, seed);
@@ -72,7 +71,9 @@ function versionsOf(python: string): Record<string, string> {
 }
 
 async function writeResults(place: Place, asked: readonly Method[], { keptBack, base }: Prepared) {
-  const lacking = asked.filter((method) => !seeds.some((seed) => pairIn(place, method, seed)));
+  const lacking = asked.filter(
+    (method) => !seedsOf(method).some((seed) => pairIn(place, method, seed)),
+  );
   if (lacking.length > 0)
     throw new UserError(
       `${place.work}: no pair of ${lacking.map(({ name }) => name).join(', ')} with ${place.threads} threads and the settings, base and pictures of now: the same command without --results measures them`,
@@ -132,23 +133,27 @@ async function main(): Promise<void> {
   const { method: name, seed } = values;
   const chosen = methods.filter((method) => name === undefined || method.name === name);
   if (chosen.length === 0) throw new UserError(`--method ${name}: there is no such method`);
-  const chosenSeeds = seeds.filter((one) => seed === undefined || `${one}` === seed);
-  if (chosenSeeds.length === 0) throw new UserError(`--seed ${seed}: not ${seeds.join(', ')}`);
+  const wanted = chosen.flatMap((method) => seedsOf(method).map((one) => ({ method, seed: one })));
+  const pairs = wanted
+    .filter((one) => seed === undefined || `${one.seed}` === seed)
+    .sort((a, b) => a.seed - b.seed);
+  if (pairs.length === 0)
+    throw new UserError(`--seed ${seed}: not ${wanted.map((one) => one.seed).join(', ')}`);
 
   const work = resolve(values.work);
   const theirs = { diffusers: resolve(diffusers), webui: resolve(webui) };
   const prepared = prepare(work, theirs, log);
   const { paths, inputs } = prepared;
   const place: Place = { work, paths, python, inputs, threads, note: log };
-  const asked = (some: readonly Method[]): Method[] =>
-    some.map((method) => ({
-      ...method,
-      settings: { ...method.settings, ...(steps !== undefined && { steps }) },
-    }));
-  if (values.results) return writeResults(place, asked(methods), prepared);
-  for (const one of chosenSeeds)
-    for (const method of asked(chosen))
-      if (!pairIn(place, method, one)) await trainPair(place, method, one);
+  const asked = (method: Method): Method => ({
+    ...method,
+    settings: { ...method.settings, ...(steps !== undefined && { steps }) },
+  });
+  if (values.results) return writeResults(place, methods.map(asked), prepared);
+  for (const pair of pairs) {
+    const method = asked(pair.method);
+    if (!pairIn(place, method, pair.seed)) await trainPair(place, method, pair.seed);
+  }
 }
 
 function atLeast(least: number, flag: string, text: string): number {
