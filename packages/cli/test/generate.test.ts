@@ -128,7 +128,19 @@ describe('on the model that comes along', () => {
 
     const again = await draw('--prompt', prompts[1]!, '--seed', '6', '--out', 'b');
     expect(again).toMatchObject({ code: 0, stdout: `${join('b', '00000-seed-6.png')}\n` });
-    expect(readFileSync(at('b/00000-seed-6.png'))).toEqual(readFileSync(at('a/00001-seed-6.png')));
+    // Products of more rows are rounded otherwise, so a few numbers may lie a level beside; of different seeds thousands do.
+    const [alone, beside, other] = await Promise.all(
+      ['b/00000-seed-6.png', 'a/00001-seed-6.png', 'a/00000-seed-5.png'].map((file) =>
+        sharp(at(file)).raw().toBuffer(),
+      ),
+    );
+    const differences = (one: Buffer): number[] =>
+      [...alone!]
+        .map((value, i) => Math.abs(value - one[i]!))
+        .filter((difference) => difference > 0);
+    expect(differences(beside!).length).toBeLessThan(20);
+    expect(Math.max(0, ...differences(beside!))).toBeLessThanOrEqual(1);
+    expect(differences(other!).length).toBeGreaterThan(1000);
   });
 
   test('prompts are read as A1111 reads them where asked', async () => {
