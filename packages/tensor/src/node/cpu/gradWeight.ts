@@ -1,6 +1,6 @@
 /** @file Which operators the gradient of a convolution's kernel becomes, by shape. Measured figures: docs/decisions/0001-one-onnx-graph.md. */
 import type { ConvAttributes, NodeId } from '../../graph/types.ts';
-import type { Name } from './emit.ts';
+import type { Emitter, Name } from './emit.ts';
 import { isPointwise } from './convolution.ts';
 import type { Lowering, Size4 } from './lowering.ts';
 
@@ -54,13 +54,24 @@ function emitPointwise(at: Lowering, x: NodeId, dy: NodeId, kernel: Size4): Name
   return e.reshape(sum, kernel);
 }
 
-/** Where each tap of a kernel begins to look, in the padded picture, and where it ends. */
-function tapsOf({ kernel: [kh, kw], stride: [sy, sx] }: GradWeightAttributes, [, , oh, ow]: Size4) {
-  return Array.from({ length: kh * kw }, (_, tap) => {
-    const [i, j] = [Math.floor(tap / kw), tap % kw];
-    return { start: [i, j], end: [i + (oh - 1) * sy + 1, j + (ow - 1) * sx + 1] };
+/** Where a tap of a kernel begins to look, in the padded picture, where it ends, and how far its looks are apart. */
+interface Tap {
+  readonly start: readonly number[];
+  readonly end: readonly number[];
+  readonly stride: readonly number[];
+}
+
+function tapsOf({ kernel, stride }: GradWeightAttributes, [, , oh, ow]: Size4): Tap[] {
+  const [sy, sx] = stride;
+  return Array.from({ length: kernel[0] * kernel[1] }, (_, tap) => {
+    const [i, j] = [Math.floor(tap / kernel[1]), tap % kernel[1]];
+    return { start: [i, j], end: [i + (oh - 1) * sy + 1, j + (ow - 1) * sx + 1], stride };
   });
 }
+
+/** What a tap saw of a padded picture whose height and width are these axes. */
+const seenBy = (e: Emitter, padded: Name, tap: Tap, axes: readonly number[]): Name =>
+  e.node('Slice', [padded, e.i64(tap.start), e.i64(tap.end), e.i64(axes), e.i64(tap.stride)]);
 
 /** dy as [O, N H' W']. */
 function rowsOf(at: Lowering, dy: NodeId): Name {
@@ -83,14 +94,8 @@ function emitTaps(at: Lowering, x: NodeId, dy: NodeId, attrs: GradWeightAttribut
     ? last
     : e.node('Pad', [last, e.i64([0, top, left, 0, 0, bottom, right, 0])]);
   const rows = rowsOf(at, dy);
-  const products = tapsOf(attrs, cotangent).map(({ start, end }) => {
-    const seen = e.node('Slice', [
-      padded,
-      e.i64(start),
-      e.i64(end),
-      e.i64([1, 2]),
-      e.i64(attrs.stride),
-    ]);
+  const products = tapsOf(attrs, cotangent).map((tap) => {
+    const seen = seenBy(e, padded, tap, [1, 2]);
     return e.reshape(e.matmul(rows, e.reshape(seen, [n * oh * ow, c])), [o, c, 1]);
   });
   const all = e.node('Concat', products, { attributes: { axis: 2 } });
@@ -109,14 +114,8 @@ function emitColumns(at: Lowering, x: NodeId, dy: NodeId, attrs: GradWeightAttri
   const padded = attrs.padding.every((p) => p === 0)
     ? byChannel
     : e.node('Pad', [byChannel, e.i64([0, 0, top, left, 0, 0, bottom, right])]);
-  const taps = tapsOf(attrs, cotangent).map(({ start, end }) => {
-    const seen = e.node('Slice', [
-      padded,
-      e.i64(start),
-      e.i64(end),
-      e.i64([2, 3]),
-      e.i64(attrs.stride),
-    ]);
+  const taps = tapsOf(attrs, cotangent).map((tap) => {
+    const seen = seenBy(e, padded, tap, [2, 3]);
     return e.reshape(seen, [c, 1, pixels]);
   });
   const columns = e.node('Concat', taps, { attributes: { axis: 1 } });

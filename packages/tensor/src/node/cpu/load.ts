@@ -25,7 +25,7 @@ export interface LoadOptions extends LowerOptions {
 
 /** Weights of a model that every thread computes with alone: its products are large enough to be divided. Each share maps them once more, too. */
 const MOST_WEIGHTS = 2 ** 30;
-/** Rows of a share: ONNX Runtime rounds products with a single row otherwise, and a picture is to be the same, however many are drawn with it. */
+/** Rows of a share: ONNX Runtime rounds products with a single row otherwise, and pictures are to differ as little as they can by how many are drawn together. */
 const LEAST_ROWS = 2;
 /** Elements of a graph that one thread computes sooner than it would wake another. */
 const FEW = 2 ** 20;
